@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* frontend.h - from a model's files to a unit at model level.
+ *
+ * MODEL is a .tegu file (the language), a .tir file (IR text) or a Hugging
+ * Face folder.  A folder is imported by writing the language and loading that
+ * text, so there is one way into the IR.
+ */
+#ifndef TEGU_FRONTEND_FRONTEND_H
+#define TEGU_FRONTEND_FRONTEND_H
+
+#include "ir/unit.h"
+
+/* `-D key=value`: replaces the value of an axis or constant. */
+typedef struct tegu_define {
+    const char *key, *value;
+} tegu_define;
+
+typedef struct tegu_load_options {
+    const char *name;             /* model name; NULL: from the source */
+    const tegu_define *defines;
+    uint32_t define_count;
+    bool without_weights;         /* shapes only: no weights file is read */
+} tegu_load_options;
+
+/* Loads and checks a model; NULL after reporting every error (up to 20).
+ * Weights are mapped; parameters missing from them are errors. */
+tegu_unit *tegu_load(tegu_arena *arena, tegu_diag *diag, const char *path,
+                     const tegu_load_options *options);
+
+/* The language alone: `text` of `path`; files named in it (imports, weights)
+ * are relative to path's folder and may not leave it. */
+tegu_unit *tegu_language_load(tegu_arena *arena, tegu_diag *diag,
+                              const char *path, const char *text,
+                              size_t size, const tegu_load_options *options);
+
+/* Writes the language for a Hugging Face folder: what a person would write.
+ * weights names are relative to the folder. */
+bool tegu_import_hf(tegu_arena *arena, tegu_diag *diag, const char *folder,
+                    tegu_text *out);
+
+#endif

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ir.h - what can be done with a unit: text, verification, inference,
+ * reference interpretation, cost.  Syntax and meaning: docs/ir.md.
+ */
+#ifndef TEGU_IR_IR_H
+#define TEGU_IR_IR_H
+
+#include "ir/unit.h"
+
+/* --- text (print.c, parse.c): print(parse(print(u))) == print(u) --- */
+void tegu_unit_print(tegu_text *out, const tegu_unit *unit);
+void tegu_graph_print(tegu_text *out, const tegu_graph *graph);
+/* Parses IR text into a new unit in `arena`; NULL after reporting errors. */
+tegu_unit *tegu_unit_parse(tegu_arena *arena, tegu_diag *diag,
+                           const char *file, const char *text, size_t size);
+
+/* --- verification (verify.c) --- */
+/* Every invariant of docs/ir.md: order, levels, arity, types re-inferred,
+ * entries' results, updates, states, kernels' bodies.  Reports E_INTERNAL. */
+bool tegu_unit_verify(const tegu_unit *unit);
+bool tegu_graph_verify(const tegu_graph *graph);
+
+/* --- type inference (infer.c) --- */
+/* The result type of spec, or NULL after reporting at spec->loc.  Messages
+ * name the op, both shapes and the axes involved. */
+const tegu_type *tegu_infer(const tegu_graph *g, const tegu_node_spec *spec);
+
+/* --- tensors and executors --- */
+/* A concrete tensor: row-major, packed. */
+typedef struct tegu_tensor {
+    tegu_dtype dtype;
+    uint32_t rank;
+    int64_t dims[TEGU_MAX_RANK];
+    void *data;
+} tegu_tensor;
+int64_t tegu_tensor_elements(const tegu_tensor *t);
+
+/* Runs entries of one model with one state; the interpreter and the JIT
+ * implement it.  One thread at a time. */
+typedef struct tegu_executor tegu_executor;
+struct tegu_executor {
+    void *self;
+    /* inputs in the entry's order; outputs' data is allocated by the caller
+     * with the sizes that tegu_executor_output gives.  Advances the position
+     * when the entry updates state.  False after reporting. */
+    bool (*call)(void *self, const char *entry, const tegu_tensor *inputs,
+                 uint32_t input_count, tegu_tensor *outputs,
+                 uint32_t output_count);
+    void (*reset)(void *self);
+    int64_t (*position)(void *self);
+    /* Back to an earlier position; false when the state cannot. */
+    bool (*rewind)(void *self, int64_t position);
+    void (*destroy)(void *self);
+};
+/* Binds the entry's symbols from inputs' shapes: symbols[axis] (array of
+ * unit->axes.count, zeroed).  Reports wrong count, dtype, shape, bounds. */
+bool tegu_entry_bind(tegu_unit *unit, const tegu_entry *entry,
+                     const tegu_tensor *inputs, uint32_t input_count,
+                     int64_t *symbols);
+/* Shape of output i for bound symbols. */
+void tegu_entry_output(const tegu_unit *unit, const tegu_entry *entry,
+                       uint32_t i, const int64_t *symbols, tegu_tensor *out);
+
+/* --- interpreter (interp.c): the definition of every op --- */
+/* f32 results rounded once per op from an f64 shadow; reductions in f64. */
+tegu_executor *tegu_interp_create(tegu_unit *unit, tegu_arena *arena);
+/* One evaluated value: f32 (or int) data beside the f64 shadow and an error
+ * bound per element for any f32 implementation (docs/ir.md, "numerics"):
+ * |native - shadow| <= bound. */
+typedef struct tegu_shadow {
+    tegu_tensor value;
+    double *exact;   /* NULL for integers and bool: must be equal */
+    double *bound;
+} tegu_shadow;
+/* Evaluates a whole entry graph (any level) with shadows for its results;
+ * `state` (one per unit->states, zeroed tensors at position 0) is read and
+ * updated; `position` is the call's offset.  results: results.count. */
+bool tegu_interp_shadow(const tegu_graph *graph, tegu_arena *arena,
+                        const tegu_tensor *inputs, uint32_t input_count,
+                        tegu_tensor *states, int64_t position,
+                        const int64_t *symbols, tegu_shadow *results);
+/* Evaluates one constant value (tegu_graph_constant) into out (f32 or int,
+ * caller-allocated by type). */
+bool tegu_interp_constant(const tegu_graph *graph, tegu_value v,
+                          tegu_arena *scratch, void *out);
+
+/* --- cost (flops.c): conventions of docs/ir.md --- */
+typedef struct tegu_cost {
+    double macs;             /* multiply-adds of contractions */
+    double flops;            /* 2 macs + element-wise and reduction flops */
+    double transcendentals;  /* exp, rsqrt, div, ... listed apart */
+    double bytes_weights;    /* weights read, each once */
+    double bytes_activations;/* values read and written between kernels */
+    double bytes_state;      /* state read and written */
+    double contraction_flops; /* 2 macs, attention as executed */
+} tegu_cost;
+/* Cost of one call with the given symbol values at `position`; attention
+ * counted as executed (causal), `dense` counts the full rectangle. */
+bool tegu_entry_cost(tegu_unit *unit, const tegu_entry *entry,
+                     const int64_t *symbols, int64_t position, bool dense,
+                     tegu_cost *cost);
+/* Parameters used by the entries: elements and bytes as f32. */
+double tegu_unit_parameters(const tegu_unit *unit);
+
+/* --- legalisation of one composite, shared by interp, flops, legalise --- */
+/* A core graph with ARG leaves that defines `node` of `g`; cached per
+ * (op, attributes, input types) in the unit.  NULL after reporting. */
+tegu_graph *tegu_composite_body(const tegu_graph *g, const tegu_node *node);
+
+#endif

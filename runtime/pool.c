@@ -288,7 +288,7 @@ static bool start_workers(tegu_pool *pool, unsigned flags, const cpu_set_t *set,
 }
 
 tegu_status tegu_pool_create(int threads, unsigned flags, tegu_pool **result,
-                             tegu_message *message)
+                             tegu_reason *message)
 {
     unsigned known = TEGU_POOL_UNPINNED | TEGU_POOL_PIN_CALLER;
     if (!result || flags & ~known)

@@ -22,7 +22,7 @@ const char *tegu_status_name(tegu_status status)
     return "unknown status";
 }
 
-tegu_status tegu_runtime_fail(tegu_message *message, tegu_status status,
+tegu_status tegu_runtime_fail(tegu_reason *message, tegu_status status,
                               const char *format, ...)
 {
     if (!message)
@@ -41,7 +41,7 @@ tegu_status tegu_runtime_fail(tegu_message *message, tegu_status status,
     return status;
 }
 
-tegu_status tegu_runtime_out_of_memory(tegu_message *message)
+tegu_status tegu_runtime_out_of_memory(tegu_reason *message)
 {
     return tegu_runtime_fail(message, TEGU_STATUS_MEMORY, "out of memory");
 }

@@ -75,7 +75,7 @@ static tegu_status read_file(int file, tegu_weights *weights)
 }
 
 static tegu_status load(const char *path, int file, unsigned flags,
-                        tegu_weights *weights, tegu_message *message)
+                        tegu_weights *weights, tegu_reason *message)
 {
     struct stat info;
     if (fstat(file, &info) != 0)
@@ -103,7 +103,7 @@ static tegu_status load(const char *path, int file, unsigned flags,
 }
 
 tegu_status tegu_weights_open(const char *path, unsigned flags,
-                              tegu_weights *weights, tegu_message *message)
+                              tegu_weights *weights, tegu_reason *message)
 {
     if (!path || !weights || (flags & ~(unsigned)TEGU_WEIGHTS_HUGE))
         return tegu_runtime_fail(message, TEGU_STATUS_ARGUMENT,

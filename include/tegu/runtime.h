@@ -9,7 +9,7 @@
  * needs only pthreads, one that does also pcre2-8, utf8proc and jansson.
  *
  * Errors: functions return a tegu_status and write one line into the
- * caller's tegu_message, which may be NULL.  Nothing prints, exits or keeps
+ * caller's tegu_reason, which may be NULL.  Nothing prints, exits or keeps
  * state outside the objects named here.  An output argument is written only
  * on success, unless its function says otherwise.
  */
@@ -34,9 +34,9 @@ typedef enum tegu_status {
 } tegu_status;
 
 /* One line without a line feed, always terminated; "" before any error. */
-typedef struct tegu_message {
+typedef struct tegu_reason {
     char text[512];
-} tegu_message;
+} tegu_reason;
 
 /* A short English name, "ok" or e.g. "out of memory"; never NULL. */
 const char *tegu_status_name(tegu_status status);
@@ -63,7 +63,7 @@ enum {
 
 /* Refuses what is not a regular file, and empty files. */
 tegu_status tegu_weights_open(const char *path, unsigned flags,
-                              tegu_weights *weights, tegu_message *message);
+                              tegu_weights *weights, tegu_reason *message);
 
 /* Unmaps; accepts a zeroed or closed object. */
 void tegu_weights_close(tegu_weights *weights);
@@ -91,7 +91,7 @@ enum {
  * TEGU_POOL_PIN_CALLER, and is not restored.
  */
 tegu_status tegu_pool_create(int threads, unsigned flags, tegu_pool **pool,
-                             tegu_message *message);
+                             tegu_reason *message);
 
 /* Ends and joins the workers; NULL is accepted.  No call may be running. */
 void tegu_pool_destroy(tegu_pool *pool);
@@ -154,12 +154,12 @@ enum {
  * Free with tegu_tokenizer_close.  Messages read `path: error: reason`.
  */
 tegu_status tegu_tokenizer_open(const char *path, tegu_tokenizer **tokenizer,
-                                tegu_message *message);
+                                tegu_reason *message);
 
 /* GPT-2's pair of files, by whatever name. */
 tegu_status tegu_tokenizer_open_gpt2(const char *vocab, const char *merges,
                                      tegu_tokenizer **tokenizer,
-                                     tegu_message *message);
+                                     tegu_reason *message);
 
 void tegu_tokenizer_close(tegu_tokenizer *tokenizer); /* NULL is accepted */
 
@@ -170,7 +170,7 @@ void tegu_tokenizer_close(tegu_tokenizer *tokenizer); /* NULL is accepted */
 tegu_status tegu_tokenizer_encode(const tegu_tokenizer *tokenizer,
                                   const char *text, size_t length,
                                   unsigned flags, tegu_ids *ids,
-                                  tegu_message *message);
+                                  tegu_reason *message);
 
 /* The bytes that `id` adds to a text after `previous` (-1: none).  The
  * leading space of a SentencePiece text is dropped after -1 and after bos.

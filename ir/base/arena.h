@@ -34,6 +34,9 @@ void tegu_arena_limit(tegu_arena *arena, size_t bytes);
 /* Live bytes handed out. */
 size_t tegu_arena_bytes(const tegu_arena *arena);
 
+/* Takes the failure jump: for a size that no memory could hold. */
+_Noreturn void tegu_arena_fail(const tegu_arena *arena);
+
 /* `bytes` zeroed bytes, 64-byte aligned when bytes >= 4096, else 16. */
 void *tegu_arena_alloc(tegu_arena *arena, size_t bytes);
 /* The same without zeroing, for large buffers that are filled at once. */

@@ -19,7 +19,8 @@ bool tegu_map_set(tegu_map *map, const void *key, size_t size, uint64_t value);
 /* The value's address, NULL when absent; valid until the next set. */
 uint64_t *tegu_map_find(const tegu_map *map, const void *key, size_t size);
 uint32_t tegu_map_count(const tegu_map *map);
-/* The i-th key inserted. */
+/* The i-th key inserted: a copy with a NUL behind it that lives as long as the
+ * map.  `size` may be NULL. */
 const void *tegu_map_key(const tegu_map *map, uint32_t i, size_t *size);
 
 #endif

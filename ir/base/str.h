@@ -28,6 +28,9 @@ void tegu_text_printf(tegu_text *text, const char *format, ...)
 /* Adds bytes as they may appear in a message: control characters, quotes,
  * backslashes, invalid UTF-8 and bidi controls as escapes, cut at 200. */
 void tegu_text_escape(tegu_text *text, const char *bytes, size_t size);
+/* The same without escaping quotes and backslashes, and without a cut: for
+ * whole lines and messages on their way to a terminal. */
+void tegu_text_printable(tegu_text *text, const char *bytes, size_t size);
 /* "" while empty. */
 const char *tegu_text_cstr(const tegu_text *text);
 
@@ -45,8 +48,10 @@ const char *tegu_intern(tegu_interner *interner, const char *bytes,
                         size_t size);
 const char *tegu_intern_cstr(tegu_interner *interner, const char *text);
 
-/* True when the bytes are well-formed UTF-8 (RFC 3629: no overlong forms,
- * no surrogates). */
+/* Bytes of the well-formed UTF-8 character that `bytes` starts with (RFC 3629:
+ * no overlong forms, no surrogates); 0 when there is none. */
+size_t tegu_utf8_length(const char *bytes, size_t size);
+/* True when all the bytes are well-formed UTF-8. */
 bool tegu_utf8_valid(const char *bytes, size_t size);
 /* The candidate nearest to `word` by edit distance, for "did you mean";
  * NULL when none is within a third of its length. */

@@ -66,19 +66,26 @@ void tegu_entry_output(const tegu_unit *unit, const tegu_entry *entry,
 tegu_executor *tegu_interp_create(tegu_unit *unit, tegu_arena *arena);
 /* One evaluated value: f32 (or int) data beside the f64 shadow and an error
  * bound per element for any f32 implementation (docs/ir.md, "numerics"):
- * |native - shadow| <= bound. */
+ * |native - exact| <= bound.  A bound of infinity: any answer is right; a NaN
+ * or infinite exact with bound 0: exactly that. */
 typedef struct tegu_shadow {
     tegu_tensor value;
-    double *exact;   /* NULL for integers and bool: must be equal */
+    double *exact;      /* floats; NULL: value.data is exact, bound 0 */
     double *bound;
+    uint8_t *uncertain; /* integers and bool: 1 where another answer is right
+                           as well (argmax of a near tie); NULL: must equal */
 } tegu_shadow;
-/* Evaluates a whole entry graph (any level) with shadows for its results;
- * `state` (one per unit->states, zeroed tensors at position 0) is read and
- * updated; `position` is the call's offset.  results: results.count. */
+/* Evaluates a whole entry graph (any level) with shadows for its results.
+ * `inputs` as in the entry's arguments, dims given; `states` (one per
+ * unit->states, value.data allocated by the caller and zero at position 0,
+ * the rest NULL then) is read and updated, its shadows live in `arena` like
+ * the results'; `position` is the call's offset.  results: results.count. */
 bool tegu_interp_shadow(const tegu_graph *graph, tegu_arena *arena,
                         const tegu_tensor *inputs, uint32_t input_count,
-                        tegu_tensor *states, int64_t position,
+                        tegu_shadow *states, int64_t position,
                         const int64_t *symbols, tegu_shadow *results);
+/* Zeroed states of a unit for tegu_interp_shadow, in the arena. */
+tegu_shadow *tegu_interp_states(const tegu_unit *unit, tegu_arena *arena);
 /* Evaluates one constant value (tegu_graph_constant) into out (f32 or int,
  * caller-allocated by type). */
 bool tegu_interp_constant(const tegu_graph *graph, tegu_value v,

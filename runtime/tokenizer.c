@@ -464,7 +464,6 @@ const char *tegu_tokenizer_decode(const tegu_tokenizer *t, int32_t previous,
 const char *tegu_tokenizer_token(const tegu_tokenizer *t, int32_t id,
                                  size_t *length)
 {
-    *length = 0;
     return tegu_tok_vocab_text(&t->vocab, id, length);
 }
 

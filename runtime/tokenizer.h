@@ -64,7 +64,7 @@ typedef struct tegu_tok_vocab {
 /* -1 if no token has that text. */
 int32_t tegu_tok_vocab_find(const tegu_tok_vocab *vocab, const char *bytes,
                             size_t size);
-/* NULL if there is no such id. */
+/* NULL and *size 0 if there is no such id. */
 const char *tegu_tok_vocab_text(const tegu_tok_vocab *vocab, int64_t id,
                                 size_t *size);
 /* id in 0..TEGU_TOK_MAX_ID and free; a text that exists already keeps its

@@ -85,6 +85,7 @@ static uint64_t hash_bytes(const char *bytes, size_t size)
 const char *tegu_tok_vocab_text(const tegu_tok_vocab *vocab, int64_t id,
                                 size_t *size)
 {
+    *size = 0;
     if (id < 0 || (uint64_t)id >= vocab->size ||
         vocab->tokens[id].start > vocab->tokens[id].end)
         return NULL;

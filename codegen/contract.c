@@ -1,0 +1,491 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The contraction generator: see contract.h.  Measurements behind the design
+ * are in kernels.md 2a and 2b; the loop order is that of K. Goto and R. van
+ * de Geijn (2008) without the packing of A.
+ *
+ *   NAME            shares the work out, walks blocks of rows, panels, tiles
+ *   tile_RxV_...    R rows times one panel over a stretch of K, accumulators
+ *                   in registers, sums to a buffer; shared by all kernels of
+ *                   a module with the same K and row stride
+ *   row_V_...       the same for a single row, several chains per column
+ *   NAME.finish     buffer to Y through the epilogue: emitted once, whatever
+ *                   tile the sums came from
+ *
+ * The buffer is what keeps the epilogue out of the tiles: it stays in the
+ * first-level cache and costs about one K step in a hundred.
+ *
+ * Rows are dealt to tiles evenly (7 rows are 4 + 3, not 6 + 1).  K above
+ * 2048 is cut into stretches whose sums are added, which bounds both the
+ * rounding error and the part of a panel that must stay in cache.
+ */
+#include "codegen/contract.h"
+
+#include <stdio.h>
+
+/* Longest run of K in one accumulator. */
+#define STRETCH 2048
+/* Tiles that share a stretch of a panel before the next stretch. */
+#define GROUP 16
+/* Accumulators that hide the latency of a multiply-add in row_. */
+#define CHAINS 8
+
+typedef LLVMValueRef value;
+
+/* What the functions of one kernel have in common. */
+typedef struct shape {
+    const tegu_contract *c;
+    unsigned lanes, nv, mr;
+    int64_t nr, panels;
+    int64_t stretches, stretch; /* of K; stretch is the longest */
+    int64_t block;              /* tiles in a block of rows, at most */
+    LLVMTypeRef vector;
+    value finish, row, tile[32]; /* tile[r]: r rows */
+    value args, part, parts;     /* of NAME */
+    value a, w, buffer;
+} shape;
+
+static int64_t ceil_div(int64_t a, int64_t b)
+{
+    return a / b + (a % b != 0);
+}
+
+static value at(tegu_emitter *e, value base, value index)
+{
+    return tegu_emit_at(e, e->f32, base, index);
+}
+
+static value at_constant(tegu_emitter *e, value base, int64_t index)
+{
+    return at(e, base, tegu_emit_int(e, index));
+}
+
+static value times(tegu_emitter *e, value x, int64_t factor)
+{
+    return LLVMBuildMul(e->builder, x, tegu_emit_int(e, factor), "");
+}
+
+static value plus(tegu_emitter *e, value x, value y)
+{
+    return LLVMBuildAdd(e->builder, x, y, "");
+}
+
+/* ---- tiles ---- */
+
+/* acc[r][v] += A[r][k] * B[k][v]; `a` and `b` point to step k. */
+static void multiply_step(tegu_emitter *e, const shape *s, unsigned rows,
+                          value a, value b, value *acc)
+{
+    value panel[16];
+    for (unsigned v = 0; v < s->nv; v++)
+        panel[v] = tegu_emit_load(e, s->vector, at_constant(e, b, v * s->lanes),
+                                  s->lanes * 4, NULL);
+    for (unsigned r = 0; r < rows; r++) {
+        value one = tegu_emit_load(
+            e, e->f32, at_constant(e, a, r * s->c->a_stride), 4, NULL);
+        value wide = tegu_emit_splat(e, one, s->lanes);
+        for (unsigned v = 0; v < s->nv; v++)
+            acc[r * s->nv + v] =
+                tegu_emit_fma(e, wide, panel[v], acc[r * s->nv + v]);
+    }
+}
+
+static value buffer_at(tegu_emitter *e, const shape *s, value buffer,
+                       unsigned i)
+{
+    return at_constant(e, buffer, (int64_t)i * s->lanes);
+}
+
+/* Starts (or finds) a function void (A, B, sums, depth). */
+static bool start_tile(tegu_emitter *e, const shape *s, const char *kind,
+                       unsigned rows, value *function)
+{
+    char name[160];
+    snprintf(name, sizeof name, "%s_%ux%u_k%lld_a%lld", kind, rows, s->nv,
+             (long long)s->c->k, (long long)s->c->a_stride);
+    *function = LLVMGetNamedFunction(e->module, name);
+    if (*function)
+        return false;
+    LLVMTypeRef parameters[] = {e->ptr, e->ptr, e->ptr, e->i64};
+    *function = tegu_emit_function(e, name, e->none, parameters, 4,
+                                   TEGU_LINKAGE_PRIVATE);
+    for (unsigned i = 0; i < 3; i++)
+        tegu_emit_noalias(e, *function, i);
+    tegu_emit_noinline(e, *function);
+    return true;
+}
+
+/* Several stretches: the buffer holds the sums so far. */
+static value emit_tile(tegu_emitter *e, const shape *s, unsigned rows)
+{
+    value function, acc[TEGU_LOOP_VALUES];
+    unsigned count = rows * s->nv;
+    bool whole = s->stretches == 1;
+    tegu_loop loop;
+    if (!start_tile(e, s, "tile", rows, &function))
+        return function;
+    value a = LLVMGetParam(function, 0), b = LLVMGetParam(function, 1);
+    value sums = LLVMGetParam(function, 2);
+    value depth = whole ? tegu_emit_int(e, s->c->k) : LLVMGetParam(function, 3);
+    for (unsigned i = 0; i < count; i++)
+        acc[i] = whole ? LLVMConstNull(s->vector)
+                       : tegu_emit_load(e, s->vector, buffer_at(e, s, sums, i),
+                                        s->lanes * 4, NULL);
+    tegu_loop_begin(e, &loop, TEGU_LOOP_COUNTED, tegu_emit_int(e, 0), depth,
+                    tegu_emit_int(e, 1), count, acc);
+    for (unsigned i = 0; i < count; i++)
+        acc[i] = loop.value[i];
+    multiply_step(e, s, rows, at(e, a, loop.index),
+                  at(e, b, times(e, loop.index, s->nr)), acc);
+    tegu_loop_end(e, &loop, acc);
+    for (unsigned i = 0; i < count; i++)
+        tegu_emit_store(e, loop.value[i], buffer_at(e, s, sums, i),
+                        s->lanes * 4, NULL);
+    LLVMBuildRetVoid(e->builder);
+    return function;
+}
+
+/* One row over all of K: `ways` interleaved sums per column vector. */
+static value emit_row(tegu_emitter *e, const shape *s)
+{
+    value function, acc[TEGU_LOOP_VALUES];
+    unsigned ways = s->nv < CHAINS ? CHAINS / s->nv : 1;
+    int64_t even = s->c->k - s->c->k % ways;
+    tegu_loop loop;
+    if (!start_tile(e, s, "row", 1, &function))
+        return function;
+    value a = LLVMGetParam(function, 0), b = LLVMGetParam(function, 1);
+    for (unsigned i = 0; i < ways * s->nv; i++)
+        acc[i] = LLVMConstNull(s->vector);
+    tegu_loop_begin(e, &loop, TEGU_LOOP_AS_IS, tegu_emit_int(e, 0),
+                    tegu_emit_int(e, even), tegu_emit_int(e, ways),
+                    ways * s->nv, acc);
+    value here = at(e, a, loop.index);
+    value panel = at(e, b, times(e, loop.index, s->nr));
+    for (unsigned i = 0; i < ways * s->nv; i++)
+        acc[i] = loop.value[i];
+    for (unsigned u = 0; u < ways; u++)
+        multiply_step(e, s, 1, at_constant(e, here, u),
+                      at_constant(e, panel, u * s->nr), acc + u * s->nv);
+    tegu_loop_end(e, &loop, acc);
+    for (int64_t i = even; i < s->c->k; i++)
+        multiply_step(e, s, 1, at_constant(e, a, i),
+                      at_constant(e, b, i * s->nr),
+                      loop.value + (i - even) * s->nv);
+    for (unsigned v = 0; v < s->nv; v++) {
+        value sum = loop.value[v];
+        for (unsigned u = 1; u < ways; u++)
+            sum = tegu_emit_fadd(e, sum, loop.value[u * s->nv + v]);
+        tegu_emit_store(e, sum, buffer_at(e, s, LLVMGetParam(function, 2), v),
+                        s->lanes * 4, NULL);
+    }
+    LLVMBuildRetVoid(e->builder);
+    return function;
+}
+
+/* ---- buffer to Y ---- */
+
+/* One row of a panel that has `columns` (at most NR) columns. */
+static void finish_row(tegu_emitter *e, const shape *s, value args, value sums,
+                       value row, value col, value y, int64_t columns)
+{
+    for (int64_t v = 0; v * s->lanes < columns; v++) {
+        int64_t left = columns - v * s->lanes;
+        value mask = left < s->lanes
+                         ? tegu_emit_mask(e, s->lanes, tegu_emit_int(e, left))
+                         : NULL;
+        value acc =
+            tegu_emit_load(e, s->vector, at_constant(e, sums, v * s->lanes),
+                           s->lanes * 4, NULL);
+        value column = plus(e, col, tegu_emit_int(e, v * s->lanes));
+        if (s->c->epilogue)
+            acc = s->c->epilogue(s->c->data, e, args, row, column, acc, mask);
+        tegu_emit_store(e, acc, at_constant(e, y, v * s->lanes), 4, mask);
+    }
+}
+
+static void finish_rows(tegu_emitter *e, const shape *s, value f,
+                        int64_t columns)
+{
+    value args = LLVMGetParam(f, 0), sums = LLVMGetParam(f, 1);
+    value first = LLVMGetParam(f, 2), rows = LLVMGetParam(f, 3);
+    value col = times(e, LLVMGetParam(f, 4), s->nr);
+    value y = tegu_emit_slot_ptr(e, args, s->c->slot_y);
+    tegu_loop loop;
+    tegu_loop_begin(e, &loop, TEGU_LOOP_COUNTED, tegu_emit_int(e, 0), rows,
+                    tegu_emit_int(e, 1), 0, NULL);
+    value row = plus(e, first, loop.index);
+    value out = at(e, y, plus(e, times(e, row, s->c->y_stride), col));
+    finish_row(e, s, args, at(e, sums, times(e, loop.index, s->nr)), row, col,
+               out, columns);
+    tegu_loop_end(e, &loop, NULL);
+}
+
+/* void (args, sums, first row, rows, panel) */
+static value emit_finish(tegu_emitter *e, const shape *s)
+{
+    char name[256];
+    LLVMTypeRef parameters[] = {e->ptr, e->ptr, e->i64, e->i64, e->i64};
+    snprintf(name, sizeof name, "%.240s.finish", s->c->name);
+    value f = tegu_emit_function(e, name, e->none, parameters, 5,
+                                 TEGU_LINKAGE_PRIVATE);
+    int64_t tail = s->c->n - (s->panels - 1) * s->nr;
+    tegu_if last;
+    tegu_emit_noinline(e, f);
+    if (s->panels > 1 && tail < s->nr) {
+        tegu_if_begin(e, &last,
+                      LLVMBuildICmp(e->builder, LLVMIntEQ, LLVMGetParam(f, 4),
+                                    tegu_emit_int(e, s->panels - 1), ""));
+        finish_rows(e, s, f, tail);
+        tegu_if_else(e, &last);
+        finish_rows(e, s, f, s->nr);
+        tegu_if_end(e, &last);
+    } else {
+        finish_rows(e, s, f, tail);
+    }
+    LLVMBuildRetVoid(e->builder);
+    return f;
+}
+
+/* ---- the walk ---- */
+
+static value panel_at(tegu_emitter *e, const shape *s, value panel)
+{
+    return at(e, s->w, times(e, panel, s->c->k * s->nr));
+}
+
+static void call_finish(tegu_emitter *e, const shape *s, value row, value rows,
+                        value panel)
+{
+    value arguments[] = {s->args, s->buffer, row, rows, panel};
+    tegu_emit_call(e, s->finish, arguments, 5);
+}
+
+/* M = 1: this part's panels, one after the other. */
+static void walk_row(tegu_emitter *e, const shape *s)
+{
+    value lo, hi;
+    tegu_loop loop;
+    tegu_emit_share(e, tegu_emit_int(e, s->panels), s->part, s->parts, &lo,
+                    &hi);
+    tegu_loop_begin(e, &loop, TEGU_LOOP_AS_IS, lo, hi, tegu_emit_int(e, 1), 0,
+                    NULL);
+    value arguments[] = {s->a, panel_at(e, s, loop.index), s->buffer,
+                         tegu_emit_int(e, s->c->k)};
+    tegu_emit_call(e, s->row, arguments, 4);
+    call_finish(e, s, tegu_emit_int(e, 0), tegu_emit_int(e, 1), loop.index);
+    tegu_loop_end(e, &loop, NULL);
+}
+
+/* How M rows fall into tiles: the first `longer` have one row more. */
+typedef struct tiling {
+    value tiles, rows, longer;
+} tiling;
+
+static value first_row(tegu_emitter *e, const tiling *t, value tile)
+{
+    LLVMBuilderRef b = e->builder;
+    value few = LLVMBuildICmp(b, LLVMIntSLT, tile, t->longer, "");
+    value extra = LLVMBuildSelect(b, few, tile, t->longer, "");
+    return plus(e, LLVMBuildMul(b, tile, t->rows, ""), extra);
+}
+
+static value next(tegu_emitter *e, value index)
+{
+    return plus(e, index, tegu_emit_int(e, 1));
+}
+
+/* Calls the function for `rows` rows, 2 .. mr. */
+static void call_tile(tegu_emitter *e, const shape *s, value rows, value a,
+                      value b, value sums, value depth)
+{
+    value arguments[] = {a, b, sums, depth};
+    LLVMBasicBlockRef done =
+        LLVMAppendBasicBlockInContext(e->context, e->function, "");
+    LLVMBasicBlockRef most =
+        LLVMAppendBasicBlockInContext(e->context, e->function, "");
+    value choice = LLVMBuildSwitch(e->builder, rows, most, s->mr);
+    for (unsigned r = 2; r <= s->mr; r++) {
+        LLVMBasicBlockRef block = most;
+        if (r < s->mr) {
+            block = LLVMAppendBasicBlockInContext(e->context, e->function, "");
+            LLVMAddCase(choice, tegu_emit_int(e, r), block);
+        }
+        LLVMPositionBuilderAtEnd(e->builder, block);
+        tegu_emit_call(e, s->tile[r], arguments, 4);
+        LLVMBuildBr(e->builder, done);
+    }
+    LLVMPositionBuilderAtEnd(e->builder, done);
+}
+
+/* Tiles [lo, hi) of one panel; K in one stretch. */
+static void walk_tiles(tegu_emitter *e, const shape *s, const tiling *t,
+                       value lo, value hi, value panel)
+{
+    tegu_loop loop;
+    value b = panel_at(e, s, panel);
+    tegu_loop_begin(e, &loop, TEGU_LOOP_AS_IS, lo, hi, tegu_emit_int(e, 1), 0,
+                    NULL);
+    value row = first_row(e, t, loop.index);
+    value rows =
+        LLVMBuildSub(e->builder, first_row(e, t, next(e, loop.index)), row, "");
+    call_tile(e, s, rows, at(e, s->a, times(e, row, s->c->a_stride)), b,
+              s->buffer, tegu_emit_int(e, s->c->k));
+    call_finish(e, s, row, rows, panel);
+    tegu_loop_end(e, &loop, NULL);
+}
+
+static void clear_buffer(tegu_emitter *e, const shape *s, value rows)
+{
+    tegu_loop loop;
+    tegu_loop_begin(e, &loop, TEGU_LOOP_AS_IS, tegu_emit_int(e, 0),
+                    times(e, rows, s->nv), tegu_emit_int(e, 1), 0, NULL);
+    tegu_emit_store(e, LLVMConstNull(s->vector),
+                    at(e, s->buffer, times(e, loop.index, s->lanes)),
+                    s->lanes * 4, NULL);
+    tegu_loop_end(e, &loop, NULL);
+}
+
+static value least(tegu_emitter *e, value x, value y)
+{
+    return LLVMBuildSelect(
+        e->builder, LLVMBuildICmp(e->builder, LLVMIntSLT, x, y, ""), x, y, "");
+}
+
+/* Tiles [lo, hi) of one group over the stretch of K that starts at k. */
+static void walk_stretch(tegu_emitter *e, const shape *s, const tiling *t,
+                         value lo, value hi, value panel, value k)
+{
+    LLVMBuilderRef b = e->builder;
+    tegu_loop loop;
+    value base = first_row(e, t, lo);
+    value left = LLVMBuildSub(b, tegu_emit_int(e, s->c->k), k, "");
+    value depth = least(e, left, tegu_emit_int(e, s->stretch));
+    value weights = at(e, panel_at(e, s, panel), times(e, k, s->nr));
+    tegu_loop_begin(e, &loop, TEGU_LOOP_COUNTED, lo, hi, tegu_emit_int(e, 1), 0,
+                    NULL);
+    value row = first_row(e, t, loop.index);
+    value rows = LLVMBuildSub(b, first_row(e, t, next(e, loop.index)), row, "");
+    value offset = times(e, LLVMBuildSub(b, row, base, ""), s->nr);
+    value a = at(e, s->a, plus(e, times(e, row, s->c->a_stride), k));
+    call_tile(e, s, rows, a, weights, at(e, s->buffer, offset), depth);
+    tegu_loop_end(e, &loop, NULL);
+}
+
+/* Tiles [lo, hi) of one panel; K in several stretches. */
+static void walk_groups(tegu_emitter *e, const shape *s, const tiling *t,
+                        value lo, value hi, value panel)
+{
+    tegu_loop group, stretch;
+    tegu_loop_begin(e, &group, TEGU_LOOP_AS_IS, lo, hi, tegu_emit_int(e, GROUP),
+                    0, NULL);
+    value end = least(e, hi, plus(e, group.index, tegu_emit_int(e, GROUP)));
+    value row = first_row(e, t, group.index);
+    value rows = LLVMBuildSub(e->builder, first_row(e, t, end), row, "");
+    clear_buffer(e, s, rows);
+    tegu_loop_begin(e, &stretch, TEGU_LOOP_COUNTED, tegu_emit_int(e, 0),
+                    tegu_emit_int(e, s->c->k), tegu_emit_int(e, s->stretch), 0,
+                    NULL);
+    walk_stretch(e, s, t, group.index, end, panel, stretch.index);
+    tegu_loop_end(e, &stretch, NULL);
+    call_finish(e, s, row, rows, panel);
+    tegu_loop_end(e, &group, NULL);
+}
+
+static value most(tegu_emitter *e, value x, value y)
+{
+    return LLVMBuildSelect(
+        e->builder, LLVMBuildICmp(e->builder, LLVMIntSGT, x, y, ""), x, y, "");
+}
+
+static value ceil_of(tegu_emitter *e, value x, int64_t by)
+{
+    return LLVMBuildSDiv(e->builder, plus(e, x, tegu_emit_int(e, by - 1)),
+                         tegu_emit_int(e, by), "");
+}
+
+/* Blocks of rows: as many as the cache asks for, more if the parts would
+ * get fewer than four panels each. */
+static value count_blocks(tegu_emitter *e, const shape *s, value tiles)
+{
+    value need = ceil_of(e, tiles, s->block);
+    value want = ceil_of(e, times(e, s->parts, 4), s->panels);
+    return most(e, need, least(e, want, tiles));
+}
+
+/* M > 1: this part's (block, panel) pairs, panels running fastest. */
+static void walk_rows(tegu_emitter *e, const shape *s, value m)
+{
+    LLVMBuilderRef b = e->builder;
+    tegu_loop loop;
+    tiling t;
+    value lo, hi;
+    t.tiles = ceil_of(e, m, s->mr);
+    t.rows = LLVMBuildSDiv(b, m, t.tiles, "");
+    t.longer = LLVMBuildSRem(b, m, t.tiles, "");
+    value blocks = count_blocks(e, s, t.tiles);
+    tegu_emit_share(e, times(e, blocks, s->panels), s->part, s->parts, &lo,
+                    &hi);
+    tegu_loop_begin(e, &loop, TEGU_LOOP_AS_IS, lo, hi, tegu_emit_int(e, 1), 0,
+                    NULL);
+    value count = tegu_emit_int(e, s->panels), from, to;
+    value block = LLVMBuildUDiv(b, loop.index, count, "");
+    value panel = LLVMBuildURem(b, loop.index, count, "");
+    tegu_emit_share(e, t.tiles, block, blocks, &from, &to);
+    if (s->stretches == 1)
+        walk_tiles(e, s, &t, from, to, panel);
+    else
+        walk_groups(e, s, &t, from, to, panel);
+    tegu_loop_end(e, &loop, NULL);
+}
+
+/* ---- the kernel ---- */
+
+static void measure(tegu_emitter *e, const tegu_contract *c, shape *s)
+{
+    s->c = c;
+    s->lanes = e->target->lanes;
+    s->nv = e->target->nv;
+    s->mr = e->target->mr;
+    s->nr = tegu_target_panel(e->target);
+    s->panels = ceil_div(c->n, s->nr);
+    s->stretches = ceil_div(c->k, STRETCH);
+    s->stretch = ceil_div(c->k, s->stretches);
+    /* Rows of A that share the second-level cache with a panel. */
+    int64_t rows = (int64_t)(e->target->l2 / 2) / (4 * c->k);
+    s->block = rows / s->mr < 8 ? 8 : rows / s->mr;
+    s->vector = tegu_emit_type(e->f32, s->lanes);
+}
+
+value tegu_emit_contract(tegu_emitter *e, const tegu_contract *c)
+{
+    shape s = {0};
+    tegu_if single, some;
+    measure(e, c, &s);
+    for (unsigned r = 2; r <= s.mr; r++)
+        s.tile[r] = emit_tile(e, &s, r);
+    s.row = emit_row(e, &s);
+    s.finish = emit_finish(e, &s);
+    value self = tegu_emit_kernel(e, c->name);
+    int64_t tiles = s.stretches == 1 ? 1 : GROUP;
+    s.buffer = tegu_emit_stack(e, e->f32, (uint64_t)(tiles * s.mr * s.nr), 64);
+    s.args = LLVMGetParam(self, 0);
+    s.part = LLVMGetParam(self, 1);
+    s.parts = LLVMGetParam(self, 2);
+    s.a = tegu_emit_slot_ptr(e, s.args, c->slot_a);
+    s.w = tegu_emit_slot_ptr(e, s.args, c->slot_w);
+    value m = tegu_emit_slot_i64(e, s.args, c->slot_m);
+    tegu_if_begin(
+        e, &single,
+        LLVMBuildICmp(e->builder, LLVMIntEQ, m, tegu_emit_int(e, 1), ""));
+    walk_row(e, &s);
+    tegu_if_else(e, &single);
+    tegu_if_begin(
+        e, &some,
+        LLVMBuildICmp(e->builder, LLVMIntSGT, m, tegu_emit_int(e, 0), ""));
+    walk_rows(e, &s, m);
+    tegu_if_end(e, &some);
+    tegu_if_end(e, &single);
+    LLVMBuildRetVoid(e->builder);
+    return self;
+}

@@ -71,6 +71,11 @@ void tegu_arena_on_failure(tegu_arena *arena, jmp_buf *failure)
     arena->failure = failure;
 }
 
+jmp_buf *tegu_arena_failure(const tegu_arena *arena)
+{
+    return arena->failure;
+}
+
 void tegu_arena_limit(tegu_arena *arena, size_t bytes)
 {
     arena->limit = bytes;

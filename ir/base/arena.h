@@ -29,6 +29,8 @@ tegu_arena *tegu_arena_create(void);
 void tegu_arena_destroy(tegu_arena *arena);
 /* Where allocation failure goes: longjmp(*failure, 71).  NULL: abort(). */
 void tegu_arena_on_failure(tegu_arena *arena, jmp_buf *failure);
+/* What was set, so that an arena can share another's failure jump. */
+jmp_buf *tegu_arena_failure(const tegu_arena *arena);
 /* At most `bytes` live bytes from now on; 0: no limit. */
 void tegu_arena_limit(tegu_arena *arena, size_t bytes);
 /* Live bytes handed out. */

@@ -29,6 +29,33 @@ tegu_code *load(const tegu_target *target, tegu_effort effort,
                 emit_function *emit, void *data);
 kernel *find(tegu_code *code, const char *name);
 
+/* One entry of a kernel's argument array: memory, or a number. */
+typedef struct slot {
+    void *data; /* NULL: `value` is the argument */
+    size_t bytes;
+    int64_t value;
+} slot;
+#define SLOTS 16
+
+/* Something that can run a kernel: here, or under qemu. */
+typedef struct runner {
+    tegu_target target;
+    tegu_code *code;    /* here */
+    char directory[64]; /* qemu: holds one program per kernel */
+} runner;
+
+/* False, with a line of explanation, if the target does not run here and the
+ * cross compiler or qemu is missing. */
+bool runner_can(const char *target);
+/* Emits, and loads or links; kernels are the names to be called. */
+void runner_open(runner *r, const char *target, tegu_effort effort,
+                 emit_function *emit, void *data, const char *const *kernels,
+                 size_t count);
+/* Calls the kernel for every part in turn; memory is updated. */
+void runner_call(runner *r, const char *name, slot *slots, size_t count,
+                 int64_t parts);
+void runner_close(runner *r);
+
 /* Numbers in [-1, 1), the same on every run. */
 typedef struct noise {
     uint64_t state;

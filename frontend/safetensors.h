@@ -31,8 +31,8 @@ typedef struct tegu_safetensors {
     TEGU_VEC(const char *) metadata;       /* key, value, key, value, ... */
 } tegu_safetensors;
 
-/* Opens and checks a file; NULL after reporting.  The caller unmaps
- * st->file (tegu_file_unmap), or hands it to a unit's files. */
+/* Opens and checks a file; NULL after reporting every problem (up to 20).  The
+ * caller unmaps st->file (tegu_file_unmap), or hands it to a unit's files. */
 tegu_safetensors *tegu_safetensors_open(tegu_arena *arena, tegu_diag *diag,
                                         const char *path);
 /* The same over bytes in memory (tests, fuzzing). */
@@ -45,8 +45,27 @@ const tegu_stored_tensor *tegu_safetensors_find(const tegu_safetensors *st,
 const char *tegu_safetensors_metadata(const tegu_safetensors *st,
                                       const char *key);
 
-/* Writes tensors (any order; the file is sorted by dtype alignment, then name,
- * data 64-byte aligned) as one staged output. */
+/* All weights of a model: one file, or the shards that an index names. */
+typedef struct tegu_tensors {
+    TEGU_VEC(tegu_safetensors *) files;
+    tegu_map *index; /* tensor name -> file number << 32 | position in it */
+} tegu_tensors;
+
+/* Opens the weights at `path`: a safetensors file, or an index (a name that
+ * ends in .json) whose shards lie in its own folder; an index must give every
+ * tensor of every shard, in that shard.  NULL after reporting.  The caller
+ * unmaps the files (tegu_tensors_close), or hands each files.data[i]->file to
+ * a unit. */
+tegu_tensors *tegu_tensors_open(tegu_arena *arena, tegu_diag *diag,
+                                const char *path);
+const tegu_stored_tensor *tegu_tensors_find(const tegu_tensors *tensors,
+                                            const char *name);
+void tegu_tensors_close(tegu_tensors *tensors);
+
+/* Writes tensors (any order; the file is sorted by descending element size,
+ * then name; its data starts at a multiple of 64 and has no holes) as one
+ * staged output.  `metadata_count` strings, in pairs: key, value.  Refuses
+ * what the reader would: *error says why, in the arena. */
 bool tegu_safetensors_write(tegu_arena *arena, tegu_outputs *outputs,
                             const char *path,
                             const tegu_stored_tensor *tensors,

@@ -12,5 +12,9 @@ function(tegu_test name)
         ${arg_LINK} PkgConfig::cmocka tegu_warnings)
     add_test(NAME ${name} COMMAND ${name}
         WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
-    set_tests_properties(${name} PROPERTIES TIMEOUT 600)
+    # The label is the kind of test: unit, golden, numeric, bad, abi.
+    file(RELATIVE_PATH place "${PROJECT_SOURCE_DIR}/tests"
+        "${CMAKE_CURRENT_SOURCE_DIR}")
+    string(REGEX REPLACE "/.*" "" kind "${place}")
+    set_tests_properties(${name} PROPERTIES TIMEOUT 600 LABELS "${kind}")
 endfunction()

@@ -23,6 +23,8 @@
 
 #include <stdio.h>
 
+#include "codegen/tile.h"
+
 /* Longest run of K in one accumulator. */
 #define STRETCH 2048
 /* Tiles that share a stretch of a panel before the next stretch. */
@@ -60,16 +62,6 @@ static value at_constant(tegu_emitter *e, value base, int64_t index)
     return at(e, base, tegu_emit_int(e, index));
 }
 
-static value times(tegu_emitter *e, value x, int64_t factor)
-{
-    return LLVMBuildMul(e->builder, x, tegu_emit_int(e, factor), "");
-}
-
-static value plus(tegu_emitter *e, value x, value y)
-{
-    return LLVMBuildAdd(e->builder, x, y, "");
-}
-
 /* ---- tiles ---- */
 
 /* acc[r][v] += A[r][k] * B[k][v]; `a` and `b` point to step k. */
@@ -80,14 +72,7 @@ static void multiply_step(tegu_emitter *e, const shape *s, unsigned rows,
     for (unsigned v = 0; v < s->nv; v++)
         panel[v] = tegu_emit_load(e, s->vector, at_constant(e, b, v * s->lanes),
                                   s->lanes * 4, NULL);
-    for (unsigned r = 0; r < rows; r++) {
-        value one = tegu_emit_load(
-            e, e->f32, at_constant(e, a, r * s->c->a_stride), 4, NULL);
-        value wide = tegu_emit_splat(e, one, s->lanes);
-        for (unsigned v = 0; v < s->nv; v++)
-            acc[r * s->nv + v] =
-                tegu_emit_fma(e, wide, panel[v], acc[r * s->nv + v]);
-    }
+    tegu_tile_step(e, rows, s->nv, a, s->c->a_stride, panel, acc);
 }
 
 static value buffer_at(tegu_emitter *e, const shape *s, value buffer,
@@ -136,7 +121,7 @@ static value emit_tile(tegu_emitter *e, const shape *s, unsigned rows)
     for (unsigned i = 0; i < count; i++)
         acc[i] = loop.value[i];
     multiply_step(e, s, rows, at(e, a, loop.index),
-                  at(e, b, times(e, loop.index, s->nr)), acc);
+                  at(e, b, tegu_tile_times(e, loop.index, s->nr)), acc);
     tegu_loop_end(e, &loop, acc);
     for (unsigned i = 0; i < count; i++)
         tegu_emit_store(e, loop.value[i], buffer_at(e, s, sums, i),
@@ -161,7 +146,7 @@ static value emit_row(tegu_emitter *e, const shape *s)
                     tegu_emit_int(e, even), tegu_emit_int(e, ways),
                     ways * s->nv, acc);
     value here = at(e, a, loop.index);
-    value panel = at(e, b, times(e, loop.index, s->nr));
+    value panel = at(e, b, tegu_tile_times(e, loop.index, s->nr));
     for (unsigned i = 0; i < ways * s->nv; i++)
         acc[i] = loop.value[i];
     for (unsigned u = 0; u < ways; u++)
@@ -197,7 +182,7 @@ static void finish_row(tegu_emitter *e, const shape *s, value args, value sums,
         value acc =
             tegu_emit_load(e, s->vector, at_constant(e, sums, v * s->lanes),
                            s->lanes * 4, NULL);
-        value column = plus(e, col, tegu_emit_int(e, v * s->lanes));
+        value column = tegu_tile_plus(e, col, tegu_emit_int(e, v * s->lanes));
         if (s->c->epilogue)
             acc = s->c->epilogue(s->c->data, e, args, row, column, acc, mask);
         tegu_emit_store(e, acc, at_constant(e, y, v * s->lanes), 4, mask);
@@ -209,15 +194,16 @@ static void finish_rows(tegu_emitter *e, const shape *s, value f,
 {
     value args = LLVMGetParam(f, 0), sums = LLVMGetParam(f, 1);
     value first = LLVMGetParam(f, 2), rows = LLVMGetParam(f, 3);
-    value col = times(e, LLVMGetParam(f, 4), s->nr);
+    value col = tegu_tile_times(e, LLVMGetParam(f, 4), s->nr);
     value y = tegu_emit_slot_ptr(e, args, s->c->slot_y);
     tegu_loop loop;
     tegu_loop_begin(e, &loop, TEGU_LOOP_COUNTED, tegu_emit_int(e, 0), rows,
                     tegu_emit_int(e, 1), 0, NULL);
-    value row = plus(e, first, loop.index);
-    value out = at(e, y, plus(e, times(e, row, s->c->y_stride), col));
-    finish_row(e, s, args, at(e, sums, times(e, loop.index, s->nr)), row, col,
-               out, columns);
+    value row = tegu_tile_plus(e, first, loop.index);
+    value out = at(
+        e, y, tegu_tile_plus(e, tegu_tile_times(e, row, s->c->y_stride), col));
+    finish_row(e, s, args, at(e, sums, tegu_tile_times(e, loop.index, s->nr)),
+               row, col, out, columns);
     tegu_loop_end(e, &loop, NULL);
 }
 
@@ -251,7 +237,7 @@ static value emit_finish(tegu_emitter *e, const shape *s)
 
 static value panel_at(tegu_emitter *e, const shape *s, value panel)
 {
-    return at(e, s->w, times(e, panel, s->c->k * s->nr));
+    return at(e, s->w, tegu_tile_times(e, panel, s->c->k * s->nr));
 }
 
 static void call_finish(tegu_emitter *e, const shape *s, value row, value rows,
@@ -277,60 +263,25 @@ static void walk_row(tegu_emitter *e, const shape *s)
     tegu_loop_end(e, &loop, NULL);
 }
 
-/* How M rows fall into tiles: the first `longer` have one row more. */
-typedef struct tiling {
-    value tiles, rows, longer;
-} tiling;
-
-static value first_row(tegu_emitter *e, const tiling *t, value tile)
-{
-    LLVMBuilderRef b = e->builder;
-    value few = LLVMBuildICmp(b, LLVMIntSLT, tile, t->longer, "");
-    value extra = LLVMBuildSelect(b, few, tile, t->longer, "");
-    return plus(e, LLVMBuildMul(b, tile, t->rows, ""), extra);
-}
-
 static value next(tegu_emitter *e, value index)
 {
-    return plus(e, index, tegu_emit_int(e, 1));
-}
-
-/* Calls the function for `rows` rows, 2 .. mr. */
-static void call_tile(tegu_emitter *e, const shape *s, value rows, value a,
-                      value b, value sums, value depth)
-{
-    value arguments[] = {a, b, sums, depth};
-    LLVMBasicBlockRef done =
-        LLVMAppendBasicBlockInContext(e->context, e->function, "");
-    LLVMBasicBlockRef most =
-        LLVMAppendBasicBlockInContext(e->context, e->function, "");
-    value choice = LLVMBuildSwitch(e->builder, rows, most, s->mr);
-    for (unsigned r = 2; r <= s->mr; r++) {
-        LLVMBasicBlockRef block = most;
-        if (r < s->mr) {
-            block = LLVMAppendBasicBlockInContext(e->context, e->function, "");
-            LLVMAddCase(choice, tegu_emit_int(e, r), block);
-        }
-        LLVMPositionBuilderAtEnd(e->builder, block);
-        tegu_emit_call(e, s->tile[r], arguments, 4);
-        LLVMBuildBr(e->builder, done);
-    }
-    LLVMPositionBuilderAtEnd(e->builder, done);
+    return tegu_tile_plus(e, index, tegu_emit_int(e, 1));
 }
 
 /* Tiles [lo, hi) of one panel; K in one stretch. */
-static void walk_tiles(tegu_emitter *e, const shape *s, const tiling *t,
+static void walk_tiles(tegu_emitter *e, const shape *s, const tegu_tiling *t,
                        value lo, value hi, value panel)
 {
     tegu_loop loop;
     value b = panel_at(e, s, panel);
     tegu_loop_begin(e, &loop, TEGU_LOOP_AS_IS, lo, hi, tegu_emit_int(e, 1), 0,
                     NULL);
-    value row = first_row(e, t, loop.index);
-    value rows =
-        LLVMBuildSub(e->builder, first_row(e, t, next(e, loop.index)), row, "");
-    call_tile(e, s, rows, at(e, s->a, times(e, row, s->c->a_stride)), b,
-              s->buffer, tegu_emit_int(e, s->c->k));
+    value row = tegu_tile_first(e, t, loop.index);
+    value rows = LLVMBuildSub(
+        e->builder, tegu_tile_first(e, t, next(e, loop.index)), row, "");
+    value arguments[] = {at(e, s->a, tegu_tile_times(e, row, s->c->a_stride)),
+                         b, s->buffer, tegu_emit_int(e, s->c->k)};
+    tegu_tile_call(e, s->tile, 2, s->mr, rows, arguments, 4);
     call_finish(e, s, row, rows, panel);
     tegu_loop_end(e, &loop, NULL);
 }
@@ -339,49 +290,48 @@ static void clear_buffer(tegu_emitter *e, const shape *s, value rows)
 {
     tegu_loop loop;
     tegu_loop_begin(e, &loop, TEGU_LOOP_AS_IS, tegu_emit_int(e, 0),
-                    times(e, rows, s->nv), tegu_emit_int(e, 1), 0, NULL);
+                    tegu_tile_times(e, rows, s->nv), tegu_emit_int(e, 1), 0,
+                    NULL);
     tegu_emit_store(e, LLVMConstNull(s->vector),
-                    at(e, s->buffer, times(e, loop.index, s->lanes)),
+                    at(e, s->buffer, tegu_tile_times(e, loop.index, s->lanes)),
                     s->lanes * 4, NULL);
     tegu_loop_end(e, &loop, NULL);
 }
 
-static value least(tegu_emitter *e, value x, value y)
-{
-    return LLVMBuildSelect(
-        e->builder, LLVMBuildICmp(e->builder, LLVMIntSLT, x, y, ""), x, y, "");
-}
-
 /* Tiles [lo, hi) of one group over the stretch of K that starts at k. */
-static void walk_stretch(tegu_emitter *e, const shape *s, const tiling *t,
+static void walk_stretch(tegu_emitter *e, const shape *s, const tegu_tiling *t,
                          value lo, value hi, value panel, value k)
 {
     LLVMBuilderRef b = e->builder;
     tegu_loop loop;
-    value base = first_row(e, t, lo);
+    value base = tegu_tile_first(e, t, lo);
     value left = LLVMBuildSub(b, tegu_emit_int(e, s->c->k), k, "");
-    value depth = least(e, left, tegu_emit_int(e, s->stretch));
-    value weights = at(e, panel_at(e, s, panel), times(e, k, s->nr));
+    value depth = tegu_tile_least(e, left, tegu_emit_int(e, s->stretch));
+    value weights = at(e, panel_at(e, s, panel), tegu_tile_times(e, k, s->nr));
     tegu_loop_begin(e, &loop, TEGU_LOOP_COUNTED, lo, hi, tegu_emit_int(e, 1), 0,
                     NULL);
-    value row = first_row(e, t, loop.index);
-    value rows = LLVMBuildSub(b, first_row(e, t, next(e, loop.index)), row, "");
-    value offset = times(e, LLVMBuildSub(b, row, base, ""), s->nr);
-    value a = at(e, s->a, plus(e, times(e, row, s->c->a_stride), k));
-    call_tile(e, s, rows, a, weights, at(e, s->buffer, offset), depth);
+    value row = tegu_tile_first(e, t, loop.index);
+    value rows =
+        LLVMBuildSub(b, tegu_tile_first(e, t, next(e, loop.index)), row, "");
+    value offset = tegu_tile_times(e, LLVMBuildSub(b, row, base, ""), s->nr);
+    value a = at(e, s->a,
+                 tegu_tile_plus(e, tegu_tile_times(e, row, s->c->a_stride), k));
+    value arguments[] = {a, weights, at(e, s->buffer, offset), depth};
+    tegu_tile_call(e, s->tile, 2, s->mr, rows, arguments, 4);
     tegu_loop_end(e, &loop, NULL);
 }
 
 /* Tiles [lo, hi) of one panel; K in several stretches. */
-static void walk_groups(tegu_emitter *e, const shape *s, const tiling *t,
+static void walk_groups(tegu_emitter *e, const shape *s, const tegu_tiling *t,
                         value lo, value hi, value panel)
 {
     tegu_loop group, stretch;
     tegu_loop_begin(e, &group, TEGU_LOOP_AS_IS, lo, hi, tegu_emit_int(e, GROUP),
                     0, NULL);
-    value end = least(e, hi, plus(e, group.index, tegu_emit_int(e, GROUP)));
-    value row = first_row(e, t, group.index);
-    value rows = LLVMBuildSub(e->builder, first_row(e, t, end), row, "");
+    value end = tegu_tile_least(
+        e, hi, tegu_tile_plus(e, group.index, tegu_emit_int(e, GROUP)));
+    value row = tegu_tile_first(e, t, group.index);
+    value rows = LLVMBuildSub(e->builder, tegu_tile_first(e, t, end), row, "");
     clear_buffer(e, s, rows);
     tegu_loop_begin(e, &stretch, TEGU_LOOP_COUNTED, tegu_emit_int(e, 0),
                     tegu_emit_int(e, s->c->k), tegu_emit_int(e, s->stretch), 0,
@@ -392,25 +342,13 @@ static void walk_groups(tegu_emitter *e, const shape *s, const tiling *t,
     tegu_loop_end(e, &group, NULL);
 }
 
-static value most(tegu_emitter *e, value x, value y)
-{
-    return LLVMBuildSelect(
-        e->builder, LLVMBuildICmp(e->builder, LLVMIntSGT, x, y, ""), x, y, "");
-}
-
-static value ceil_of(tegu_emitter *e, value x, int64_t by)
-{
-    return LLVMBuildSDiv(e->builder, plus(e, x, tegu_emit_int(e, by - 1)),
-                         tegu_emit_int(e, by), "");
-}
-
 /* Blocks of rows: as many as the cache asks for, more if the parts would
  * get fewer than four panels each. */
 static value count_blocks(tegu_emitter *e, const shape *s, value tiles)
 {
-    value need = ceil_of(e, tiles, s->block);
-    value want = ceil_of(e, times(e, s->parts, 4), s->panels);
-    return most(e, need, least(e, want, tiles));
+    value need = tegu_tile_ceil(e, tiles, s->block);
+    value want = tegu_tile_ceil(e, tegu_tile_times(e, s->parts, 4), s->panels);
+    return tegu_tile_most(e, need, tegu_tile_least(e, want, tiles));
 }
 
 /* M > 1: this part's (block, panel) pairs, panels running fastest. */
@@ -418,14 +356,11 @@ static void walk_rows(tegu_emitter *e, const shape *s, value m)
 {
     LLVMBuilderRef b = e->builder;
     tegu_loop loop;
-    tiling t;
     value lo, hi;
-    t.tiles = ceil_of(e, m, s->mr);
-    t.rows = LLVMBuildSDiv(b, m, t.tiles, "");
-    t.longer = LLVMBuildSRem(b, m, t.tiles, "");
+    tegu_tiling t = tegu_tile_rows(e, m, s->mr);
     value blocks = count_blocks(e, s, t.tiles);
-    tegu_emit_share(e, times(e, blocks, s->panels), s->part, s->parts, &lo,
-                    &hi);
+    tegu_emit_share(e, tegu_tile_times(e, blocks, s->panels), s->part, s->parts,
+                    &lo, &hi);
     tegu_loop_begin(e, &loop, TEGU_LOOP_AS_IS, lo, hi, tegu_emit_int(e, 1), 0,
                     NULL);
     value count = tegu_emit_int(e, s->panels), from, to;

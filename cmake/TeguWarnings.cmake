@@ -18,6 +18,7 @@ function(tegu_library name)
     cmake_parse_arguments(arg "" "" "LINK" ${ARGN})
     add_library(${name} STATIC ${arg_UNPARSED_ARGUMENTS})
     target_include_directories(${name} PUBLIC
-        "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/include")
-    target_link_libraries(${name} PUBLIC ${arg_LINK} PRIVATE tegu_warnings)
+        "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR};${PROJECT_SOURCE_DIR}/include>")
+    target_link_libraries(${name} PUBLIC ${arg_LINK}
+        PRIVATE $<BUILD_INTERFACE:tegu_warnings>)
 endfunction()

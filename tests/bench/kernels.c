@@ -15,6 +15,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "codegen/attention.h"
 #include "codegen/contract.h"
 #include "codegen/math.h"
 #include "tests/unit/codegen/harness.h"
@@ -24,12 +25,14 @@
 #define PEAK_TURNS 100000ll
 #define EXP_FLOATS 4096ll
 
-typedef enum row_kind { PEAK, STREAM, GEMM, EXPONENTIAL } row_kind;
+typedef enum row_kind { PEAK, STREAM, GEMM, ATTENTION, EXPONENTIAL } row_kind;
 
-/* GEMM: m x n x k.  work: flops, bytes or elements of one call. */
+/* GEMM: m x n x k.  ATTENTION: m queries after which n keys are seen by the
+ * last, heads of k, 32 of them, and as many key heads as `kv` says.  work:
+ * flops (of visible pairs), bytes or elements of one call. */
 typedef struct row {
     row_kind kind;
-    int64_t m, n, k;
+    int64_t m, n, k, kv;
     char name[48];
     void *args[8];
     kernel *run;
@@ -38,27 +41,35 @@ typedef struct row {
 } row;
 
 static row rows[] = {
-    {PEAK, 0, 0, 0, "fma peak", {0}, 0, 0, 0},
-    {STREAM, 0, 0, 0, "read 256 MiB", {0}, 0, 0, 0},
-    {GEMM, 512, 768, 768, "", {0}, 0, 0, 0},
-    {GEMM, 512, 2048, 768, "", {0}, 0, 0, 0},
-    {GEMM, 512, 768, 2048, "", {0}, 0, 0, 0},
-    {GEMM, 512, 32000, 768, "", {0}, 0, 0, 0},
-    {GEMM, 512, 688, 256, "", {0}, 0, 0, 0},
-    {GEMM, 512, 256, 688, "", {0}, 0, 0, 0},
-    {GEMM, 512, 2048, 5632, "", {0}, 0, 0, 0},
-    {GEMM, 31, 768, 768, "", {0}, 0, 0, 0},
-    {GEMM, 16, 768, 768, "", {0}, 0, 0, 0},
-    {GEMM, 16, 2048, 768, "", {0}, 0, 0, 0},
-    {GEMM, 8, 768, 768, "", {0}, 0, 0, 0},
-    {GEMM, 8, 2048, 768, "", {0}, 0, 0, 0},
-    {GEMM, 4, 768, 768, "", {0}, 0, 0, 0},
-    {GEMM, 2, 768, 768, "", {0}, 0, 0, 0},
-    {GEMM, 1, 768, 768, "", {0}, 0, 0, 0},
-    {GEMM, 1, 256, 256, "", {0}, 0, 0, 0},
-    {GEMM, 1, 32000, 768, "", {0}, 0, 0, 0},
-    {GEMM, 1, 8192, 8192, "", {0}, 0, 0, 0},
-    {EXPONENTIAL, 0, 0, 0, "exp of 4096", {0}, 0, 0, 0},
+    {PEAK, 0, 0, 0, 0, "fma peak", {0}, 0, 0, 0},
+    {STREAM, 0, 0, 0, 0, "read 256 MiB", {0}, 0, 0, 0},
+    {GEMM, 512, 768, 768, 0, "", {0}, 0, 0, 0},
+    {GEMM, 512, 2048, 768, 0, "", {0}, 0, 0, 0},
+    {GEMM, 512, 768, 2048, 0, "", {0}, 0, 0, 0},
+    {GEMM, 512, 32000, 768, 0, "", {0}, 0, 0, 0},
+    {GEMM, 512, 688, 256, 0, "", {0}, 0, 0, 0},
+    {GEMM, 512, 256, 688, 0, "", {0}, 0, 0, 0},
+    {GEMM, 512, 2048, 5632, 0, "", {0}, 0, 0, 0},
+    {GEMM, 31, 768, 768, 0, "", {0}, 0, 0, 0},
+    {GEMM, 16, 768, 768, 0, "", {0}, 0, 0, 0},
+    {GEMM, 16, 2048, 768, 0, "", {0}, 0, 0, 0},
+    {GEMM, 8, 768, 768, 0, "", {0}, 0, 0, 0},
+    {GEMM, 8, 2048, 768, 0, "", {0}, 0, 0, 0},
+    {GEMM, 4, 768, 768, 0, "", {0}, 0, 0, 0},
+    {GEMM, 2, 768, 768, 0, "", {0}, 0, 0, 0},
+    {GEMM, 1, 768, 768, 0, "", {0}, 0, 0, 0},
+    {GEMM, 1, 256, 256, 0, "", {0}, 0, 0, 0},
+    {GEMM, 1, 32000, 768, 0, "", {0}, 0, 0, 0},
+    {GEMM, 1, 8192, 8192, 0, "", {0}, 0, 0, 0},
+    {ATTENTION, 512, 512, 64, 32, "", {0}, 0, 0, 0},
+    {ATTENTION, 2048, 2048, 64, 32, "", {0}, 0, 0, 0},
+    {ATTENTION, 2048, 2048, 64, 4, "", {0}, 0, 0, 0},
+    {ATTENTION, 512, 512, 128, 8, "", {0}, 0, 0, 0},
+    {ATTENTION, 1, 512, 64, 32, "", {0}, 0, 0, 0},
+    {ATTENTION, 1, 4096, 64, 32, "", {0}, 0, 0, 0},
+    {ATTENTION, 1, 8192, 64, 4, "", {0}, 0, 0, 0},
+    {ATTENTION, 1, 32768, 64, 4, "", {0}, 0, 0, 0},
+    {EXPONENTIAL, 0, 0, 0, 0, "exp of 4096", {0}, 0, 0, 0},
 };
 #define ROWS ((int)(sizeof rows / sizeof rows[0]))
 
@@ -146,10 +157,47 @@ static void emit_exponential(tegu_emitter *e)
     LLVMBuildRetVoid(e->builder);
 }
 
-static const char *gemm_name(const row *r, char *name, size_t size)
+#define HEADS 32ll
+
+static const char *row_name(const row *r, char *name, size_t size)
 {
+    if (r->kind == ATTENTION) {
+        snprintf(name, size, "attention_%lld_%lld_%lld", (long long)r->k,
+                 (long long)r->n, (long long)r->kv);
+        return name;
+    }
     snprintf(name, size, "gemm_%lld_%lld", (long long)r->n, (long long)r->k);
     return name;
+}
+
+static void emit_row(tegu_emitter *e, const row *r, const char *name)
+{
+    tegu_contract c = {.name = name,
+                       .n = r->n,
+                       .k = r->k,
+                       .a_stride = r->k,
+                       .y_stride = r->n,
+                       .slot_m = 0,
+                       .slot_a = 1,
+                       .slot_w = 2,
+                       .slot_y = 3};
+    tegu_attention a = {.name = name,
+                        .heads = HEADS,
+                        .kv_heads = r->kv,
+                        .d = r->k,
+                        .capacity = r->n,
+                        .causal = true,
+                        .scale = 0.125f,
+                        .slot_t = 0,
+                        .slot_offset = 1,
+                        .slot_q = 2,
+                        .slot_k = 3,
+                        .slot_v = 4,
+                        .slot_out = 5};
+    if (r->kind == GEMM)
+        tegu_emit_contract(e, &c);
+    else
+        tegu_emit_attention(e, &a);
 }
 
 static void emit_all(void *data, tegu_emitter *e)
@@ -161,19 +209,11 @@ static void emit_all(void *data, tegu_emitter *e)
     emit_exponential(e);
     for (int i = 0; i < ROWS; i++) {
         const row *r = &rows[i];
-        if (r->kind != GEMM ||
-            LLVMGetNamedFunction(e->module, gemm_name(r, name, sizeof name)))
+        if (r->kind != GEMM && r->kind != ATTENTION)
             continue;
-        tegu_contract c = {.name = name,
-                           .n = r->n,
-                           .k = r->k,
-                           .a_stride = r->k,
-                           .y_stride = r->n,
-                           .slot_m = 0,
-                           .slot_a = 1,
-                           .slot_w = 2,
-                           .slot_y = 3};
-        tegu_emit_contract(e, &c);
+        row_name(r, name, sizeof name);
+        if (!LLVMGetNamedFunction(e->module, name))
+            emit_row(e, r, name);
     }
 }
 
@@ -280,10 +320,25 @@ static void prepare(row *r, tegu_code *code, const tegu_target *target,
         r->args[1] = random_floats((size_t)(r->m * r->k));
         r->args[2] = random_floats(bytes / 4);
         r->args[3] = floats((size_t)(r->m * r->n));
-        r->run = find(code, gemm_name(r, name, sizeof name));
+        r->run = find(code, row_name(r, name, sizeof name));
         r->work = 2.0 * (double)r->m * (double)r->n * (double)r->k;
         snprintf(r->name, sizeof r->name, "%lldx%lldx%lld", (long long)r->m,
                  (long long)r->n, (long long)r->k);
+        break;
+    case ATTENTION:
+        r->args[0] = (void *)(intptr_t)r->m;
+        r->args[1] = (void *)(intptr_t)(r->n - r->m);
+        bytes = (size_t)tegu_cache_elements(r->n, r->kv, r->k);
+        r->args[2] = random_floats((size_t)(r->m * HEADS * r->k));
+        r->args[3] = random_floats(bytes);
+        r->args[4] = random_floats(bytes);
+        r->args[5] = floats((size_t)(r->m * HEADS * r->k));
+        r->run = find(code, row_name(r, name, sizeof name));
+        r->work = 4.0 * HEADS * (double)r->k * (double)r->m *
+                  ((double)r->n - 0.5 * (double)(r->m - 1));
+        snprintf(r->name, sizeof r->name, "attend %lld of %lld, %lldx%lld",
+                 (long long)r->m, (long long)r->n, (long long)r->kv,
+                 (long long)r->k);
         break;
     case EXPONENTIAL:
         r->args[0] = random_floats(EXP_FLOATS);
@@ -296,9 +351,8 @@ static void prepare(row *r, tegu_code *code, const tegu_target *target,
 
 static void release(row *r)
 {
-    if (r->kind != GEMM)
-        free(r->args[0]);
-    for (int i = 1; i < 8; i++)
+    int first = r->kind == GEMM ? 1 : r->kind == ATTENTION ? 2 : 0;
+    for (int i = first; i < 8; i++)
         free(r->args[i]);
     free(r->seconds);
 }
@@ -317,6 +371,9 @@ static void report(row *r, int rounds, double peak, double stream)
     if (r->kind == GEMM && r->m < 32)
         printf("  weights %6.1f GB/s %6.1f %% of stream",
                2 * rate / (double)r->m, 200 * rate / (double)r->m / stream);
+    if (r->kind == ATTENTION && r->m == 1)
+        printf("  cache   %6.1f GB/s",
+               8e-9 * (double)(r->n * r->kv * r->k) / seconds);
     printf("\n");
 }
 

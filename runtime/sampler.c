@@ -126,22 +126,21 @@ static candidate pop(candidate *heap, int64_t count)
     return top;
 }
 
-/* Draws from items walked from `from` by `step`, `count` of them, whose
- * weights sum to `total`. */
+/* Draws from from[0], from[step], ..., `count` items whose weights sum to
+ * `total`. */
 static int32_t draw(tegu_sampler *s, const candidate *from, int step,
                     int32_t count, float largest, double total)
 {
     double target = uniform(s->state) * total, sum = 0;
-    const candidate *last = from;
-    for (int32_t i = 0; i < count; i++, from += step) {
-        double w = weight(from->logit, largest, s->temperature);
+    int32_t last = from->id;
+    for (int32_t i = 0; i < count && sum <= target; i++) {
+        candidate item = from[(ptrdiff_t)step * i];
+        double w = weight(item.logit, largest, s->temperature);
         sum += w;
         if (w > 0)
-            last = from;
-        if (sum > target)
-            break;
+            last = item.id;
     }
-    return last->id;
+    return last;
 }
 
 static double sum_weights(const candidate *items, int32_t count, float largest,

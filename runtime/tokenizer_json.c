@@ -440,16 +440,20 @@ static int32_t find_special(const tegu_tokenizer *t, const char *const *names)
     return -1;
 }
 
-/* "bos_token": "<s>", or {"content": "<s>", ...}, or null. */
+/* "bos_token": "<s>", or {"content": "<s>", ...}, or null: there is none.
+ * Without the member *id stays. */
 static tegu_status read_config_token(const tegu_tok_source *source,
                                      const json_t *config, const char *key,
                                      const tegu_tokenizer *t, int32_t *id)
 {
     const json_t *token = json_object_get(config, key);
+    if (!token)
+        return TEGU_STATUS_OK;
+    *id = -1;
+    if (json_is_null(token))
+        return TEGU_STATUS_OK;
     if (json_is_object(token))
         token = json_object_get(token, "content");
-    if (!token || json_is_null(token))
-        return TEGU_STATUS_OK;
     const char *text = json_string_value(token);
     if (!text)
         return tegu_tok_bad(source, "%s must be a string", key);
@@ -474,7 +478,7 @@ static tegu_status read_config(tegu_tokenizer *t, const char *path,
     return status;
 }
 
-/* tokenizer_config.json next to the file decides; else the usual names. */
+/* The usual names, unless tokenizer_config.json next to the file says else. */
 static tegu_status find_ends(tegu_tokenizer *t, const char *path,
                              tegu_reason *message)
 {
@@ -491,12 +495,10 @@ static tegu_status find_ends(tegu_tokenizer *t, const char *path,
     memcpy(config, path, folder);
     memcpy(config + folder, name, sizeof name);
     tegu_status status = TEGU_STATUS_OK;
-    if (access(config, F_OK) == 0) {
+    t->bos = find_special(t, bos);
+    t->eos = find_special(t, eos);
+    if (access(config, F_OK) == 0)
         status = read_config(t, config, message);
-    } else {
-        t->bos = find_special(t, bos);
-        t->eos = find_special(t, eos);
-    }
     free(config);
     return status;
 }

@@ -5,8 +5,8 @@
  * parallel_for that its caller may leave out.  This header offers what most
  * hosts then want: map the weights file, run parts on a pool of threads, ask
  * the CPU for its features, turn text into token ids and back, pick the next
- * token.  Link libtegu_runtime.a; a program that does not call the tokenizer
- * needs only pthreads, one that does also pcre2-8, utf8proc and jansson.
+ * token.  Link libtegu_runtime.a with pthreads and libm; a program that calls
+ * the tokenizer also needs pcre2-8, utf8proc and jansson.
  *
  * Errors: functions return a tegu_status and write one line into the
  * caller's tegu_reason, which may be NULL.  Nothing prints, exits or keeps
@@ -150,7 +150,7 @@ enum {
 /* path: a Hugging Face tokenizer.json (BPE models), a folder with one (or
  * with GPT-2's vocab.json and merges.txt), or llama2.c's tokenizer, known by
  * its name ending in .bin.  A tokenizer_config.json next to tokenizer.json
- * names bos and eos; without it the usual names are looked for.
+ * may name bos and eos; else added tokens with the usual names are taken.
  * Free with tegu_tokenizer_close.  Messages read `path: error: reason`.
  */
 tegu_status tegu_tokenizer_open(const char *path, tegu_tokenizer **tokenizer,

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* support.c: see support.h. */
 #include "tests/unit/runtime/support.h"
 
 #include <dirent.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* CPU features against the compiler's own detection. */
 #include "tests/unit/runtime/support.h"
 
 #include <stdbool.h>

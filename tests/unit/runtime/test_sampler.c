@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Draws against the distribution computed by its definition. */
 #include "tests/unit/runtime/support.h"
 
 #include <math.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Weights files as they are, and files that are none. */
 #include "tests/unit/runtime/support.h"
 
 #include <stdlib.h>

@@ -89,6 +89,7 @@ struct tegu_unit {
     tegu_map *types;                  /* interning table */
     tegu_map *param_index;            /* name -> index */
     tegu_expander expander;
+    tegu_map *bodies;                 /* definitions made so far (expand.c) */
     /* Where a tokenizer for `tokens` lies; NULL: none known. */
     const char *tokenizer;
     const char *source;               /* path of the model as given */

@@ -24,6 +24,9 @@
 #define BLOCK 16
 #define CHUNK 64
 #define TILES 4
+/* Tiles of at most so many rows ask for the next chunk ahead of time. */
+#define FEW_ROWS 4
+#define LOG2E 1.44269504088896340736
 /* Below any score; finite, so that differences of two are not NaN. */
 #define NOTHING (-1e30)
 
@@ -130,6 +133,24 @@ static value columns_mask(tegu_emitter *e, const form *f, int64_t first)
                            : NULL;
 }
 
+/* Asks for the lines that the same step of the next chunk will read.  Few
+ * rows wait for memory, and while their weights are computed nothing else
+ * would fetch; many rows find the chunk in cache. */
+static void fetch_ahead(tegu_emitter *e, unsigned rows, value panel,
+                        int64_t distance)
+{
+    if (rows > FEW_ROWS)
+        return;
+    LLVMTypeRef type = e->ptr;
+    unsigned id = LLVMLookupIntrinsicID("llvm.prefetch", 13);
+    value declared = LLVMGetIntrinsicDeclaration(e->module, id, &type, 1);
+    value arguments[] = {at_constant(e, panel, distance),
+                         LLVMConstInt(e->i32, 0, 0), LLVMConstInt(e->i32, 3, 0),
+                         LLVMConstInt(e->i32, 1, 0)};
+    LLVMBuildCall2(e->builder, LLVMGlobalGetValueType(declared), declared,
+                   arguments, 4, "");
+}
+
 /* scores[r][64] = q[r] . k[...] for `nv` vectors of keys from lane `first`. */
 static void emit_scores(tegu_emitter *e, const form *f, const state *s,
                         unsigned rows, unsigned nv, int64_t first)
@@ -147,6 +168,8 @@ static void emit_scores(tegu_emitter *e, const form *f, const state *s,
         int64_t offset = key / BLOCK * BLOCK * f->a->d + key % BLOCK;
         panel[v] = tegu_emit_load(e, f->vector, at_constant(e, step, offset),
                                   f->lanes * 4, NULL);
+        if (f->a->capacity && key % BLOCK == 0)
+            fetch_ahead(e, rows, at_constant(e, step, offset), CHUNK * f->a->d);
     }
     for (unsigned i = 0; i < count; i++)
         acc[i] = loop.value[i];
@@ -185,6 +208,9 @@ static void emit_values(tegu_emitter *e, const form *f, const state *s,
         int64_t column = first + v * f->lanes;
         panel[v] = tegu_emit_load(e, f->vector, at_constant(e, row, column), 4,
                                   columns_mask(e, f, column));
+        if (column % BLOCK == 0)
+            fetch_ahead(e, rows, at_constant(e, row, column),
+                        CHUNK * f->v_stride);
     }
     for (unsigned i = 0; i < count; i++)
         acc[i] = loop.value[i];
@@ -281,51 +307,81 @@ static value last_key(tegu_emitter *e, const form *f, value row, value seen)
     return tegu_tile_plus(e, seen, token);
 }
 
-/* Turns one row of scores into weights; returns their sum, by lanes. */
-static void soften(tegu_emitter *e, const form *f, const state *s, value r)
+/* One row of scores and what it shares with the other chunks. */
+typedef struct soft_row {
+    value scores, m, l, alpha; /* pointers */
+    value first, last;         /* keys seen, relative to the chunk */
+} soft_row;
+
+static soft_row soft_row_of(tegu_emitter *e, const form *f, const state *s,
+                            value r)
+{
+    soft_row row;
+    value last = last_key(e, f, tegu_tile_plus(e, s->row, r), s->seen);
+    row.last = tegu_tile_minus(e, last, s->key);
+    row.first = tegu_tile_minus(e, row.last, number(e, f->a->window - 1));
+    row.scores = at(e, s->scores, tegu_tile_times(e, r, CHUNK));
+    row.m = at(e, s->m, r);
+    row.l = at(e, s->l, tegu_tile_times(e, r, f->lanes));
+    row.alpha = at(e, s->alpha, r);
+    return row;
+}
+
+/* Turns scores, in units of log 2, into weights 2^(score - maximum). */
+static void soften(tegu_emitter *e, const form *f, const soft_row *row,
+                   bool masked)
 {
     LLVMBuilderRef b = e->builder;
-    unsigned n = CHUNK / f->lanes;
-    value score[CHUNK], mask[CHUNK], sum = LLVMConstNull(f->vector);
-    value nothing = tegu_emit_real(f->vector, NOTHING);
-    value row = at(e, s->scores, tegu_tile_times(e, r, CHUNK));
-    value last = last_key(e, f, tegu_tile_plus(e, s->row, r), s->seen);
-    value first = tegu_tile_minus(e, last, number(e, f->a->window - 1));
-    last = tegu_tile_minus(e, last, s->key);
-    first = tegu_tile_minus(e, first, s->key);
-    value most = nothing;
+    unsigned n = CHUNK / f->lanes, align = f->lanes * 4;
+    value score[CHUNK], mask[CHUNK], none = LLVMConstNull(f->vector);
+    value nothing = tegu_emit_real(f->vector, NOTHING), most = nothing;
     for (unsigned v = 0; v < n; v++) {
-        value x =
-            tegu_emit_load(e, f->vector, at_constant(e, row, v * f->lanes),
-                           f->lanes * 4, NULL);
-        mask[v] = seen_mask(e, f, first, last, v);
-        score[v] = LLVMBuildSelect(b, mask[v], x, nothing, "");
+        score[v] = tegu_emit_load(e, f->vector,
+                                  at_constant(e, row->scores, v * f->lanes),
+                                  align, NULL);
+        if (masked) {
+            mask[v] = seen_mask(e, f, row->first, row->last, v);
+            score[v] = LLVMBuildSelect(b, mask[v], score[v], nothing, "");
+        }
         most = tegu_emit_fmax(e, most, score[v]);
     }
-    value m = at(e, s->m, r);
-    value old = tegu_emit_load(e, e->f32, m, 4, NULL);
+    value old = tegu_emit_load(e, e->f32, row->m, 4, NULL);
     value new = tegu_emit_fmax(e, old, tegu_emit_max(e, most));
-    value wide = tegu_emit_splat(e, new, f->lanes);
+    value wide = tegu_emit_splat(e, new, f->lanes), sum = none;
     for (unsigned v = 0; v < n; v++) {
-        value p = tegu_math_exp(e, tegu_emit_fsub(e, score[v], wide));
-        p = LLVMBuildSelect(b, mask[v], p, LLVMConstNull(f->vector), "");
-        tegu_emit_store(e, p, at_constant(e, row, v * f->lanes), f->lanes * 4,
+        value p = tegu_math_exp2_below(e, tegu_emit_fsub(e, score[v], wide));
+        if (masked)
+            p = LLVMBuildSelect(b, mask[v], p, none, "");
+        tegu_emit_store(e, p, at_constant(e, row->scores, v * f->lanes), align,
                         NULL);
         sum = tegu_emit_fadd(e, sum, p);
     }
-    value alpha = tegu_math_exp(
-        e, tegu_emit_splat(e, tegu_emit_fsub(e, old, new), f->lanes));
-    value l = at(e, s->l, tegu_tile_times(e, r, f->lanes));
-    value sums = tegu_emit_load(e, f->vector, l, f->lanes * 4, NULL);
-    tegu_emit_store(e, tegu_emit_fma(e, sums, alpha, sum), l, f->lanes * 4,
-                    NULL);
-    tegu_emit_store(e, new, m, 4, NULL);
-    tegu_emit_store(
-        e,
-        f->lanes == 1
-            ? alpha
-            : LLVMBuildExtractElement(b, alpha, LLVMConstInt(e->i32, 0, 0), ""),
-        at(e, s->alpha, r), 4, NULL);
+    value alpha = tegu_math_exp2_below(e, tegu_emit_fsub(e, old, new));
+    value sums = tegu_emit_load(e, f->vector, row->l, align, NULL);
+    sums = tegu_emit_fma(e, sums, tegu_emit_splat(e, alpha, f->lanes), sum);
+    tegu_emit_store(e, sums, row->l, align, NULL);
+    tegu_emit_store(e, new, row->m, 4, NULL);
+    tegu_emit_store(e, alpha, row->alpha, 4, NULL);
+}
+
+/* Most chunks are seen whole and need no masks. */
+static void emit_soft_row(tegu_emitter *e, const form *f, const state *s,
+                          value r)
+{
+    LLVMBuilderRef b = e->builder;
+    soft_row row = soft_row_of(e, f, s, r);
+    tegu_if whole;
+    value all =
+        LLVMBuildICmp(b, LLVMIntSGE, row.last, number(e, CHUNK - 1), "");
+    if (f->a->window) {
+        value from = LLVMBuildICmp(b, LLVMIntSLE, row.first, number(e, 0), "");
+        all = LLVMBuildAnd(b, all, from, "");
+    }
+    tegu_if_begin(e, &whole, all);
+    soften(e, f, &row, false);
+    tegu_if_else(e, &whole);
+    soften(e, f, &row, true);
+    tegu_if_end(e, &whole);
 }
 
 static value emit_soft(tegu_emitter *e, const form *f)
@@ -334,7 +390,7 @@ static value emit_soft(tegu_emitter *e, const form *f)
     state s = state_of(function);
     tegu_loop loop;
     begin(e, &loop, number(e, 0), LLVMGetParam(function, STATE_VALUES), 1);
-    soften(e, f, &s, loop.index);
+    emit_soft_row(e, f, &s, loop.index);
     end(e, &loop);
     LLVMBuildRetVoid(e->builder);
     return function;
@@ -355,11 +411,13 @@ static value query_at(tegu_emitter *e, const form *f, value base, value head,
     return at(e, base, tegu_tile_times(e, index, f->a->d));
 }
 
-/* Copies the scaled queries of rows [lo, hi) and clears their sums. */
+/* Copies the queries, scaled so that scores are exponents of two,
+ * of rows [lo, hi) and clears their sums. */
 static void start_rows(tegu_emitter *e, const form *f, value head, value lo,
                        value hi)
 {
     const state *s = &f->s;
+    value scale = tegu_emit_real(f->vector, f->a->scale * LOG2E);
     tegu_loop loop;
     begin(e, &loop, lo, hi, 1);
     value r = tegu_tile_minus(e, loop.index, lo);
@@ -368,7 +426,7 @@ static void start_rows(tegu_emitter *e, const form *f, value head, value lo,
     for (int64_t c = 0; c < f->wide; c += f->lanes) {
         value x = tegu_emit_load(e, f->vector, at_constant(e, from, c), 4,
                                  columns_mask(e, f, c));
-        x = tegu_emit_fmul(e, x, tegu_emit_real(f->vector, f->a->scale));
+        x = tegu_emit_fmul(e, x, scale);
         value here = tegu_tile_plus(e, place, number(e, c));
         tegu_emit_store(e, x, at(e, s->q, here), f->lanes * 4, NULL);
         tegu_emit_store(e, LLVMConstNull(f->vector), at(e, s->o, here),

@@ -125,6 +125,26 @@ static value emit_exp(tegu_emitter *e, value x)
     return tegu_emit_fmul(e, p, power_of_two(e, rest));
 }
 
+/* x = n + f; 2^f by a polynomial, n added to its exponent. */
+static value emit_exp2_below(tegu_emitter *e, value x)
+{
+    static const double c[] = {1.535336188319500e-4,
+                               1.339887440266574e-3,
+                               9.618437357674640e-3,
+                               5.550332471162809e-2,
+                               2.402264791363012e-1,
+                               6.931472028550421e-1,
+                               1.0};
+    LLVMBuilderRef b = e->builder;
+    x = tegu_emit_fmax(e, real(x, -126.0), x);
+    value t = tegu_emit_fadd(e, x, real(x, ROUND_F32));
+    value n = tegu_emit_fsub(e, t, real(x, ROUND_F32));
+    value p = polynomial(e, tegu_emit_fsub(e, x, n), c, 7);
+    value k = bits_of(e, t);
+    k = LLVMBuildShl(b, k, integer(k, 23), "");
+    return float_of(e, LLVMBuildAdd(b, bits_of(e, p), k, ""));
+}
+
 /* x = 2^k m with m in [sqrt(1/2), sqrt(2)). */
 static value emit_log(tegu_emitter *e, value x)
 {
@@ -332,6 +352,12 @@ value tegu_math_exp(tegu_emitter *e, value x)
 {
     LLVMFastMathFlags flags = exact(e);
     return restore(e, flags, emit_exp(e, x));
+}
+
+value tegu_math_exp2_below(tegu_emitter *e, value x)
+{
+    LLVMFastMathFlags flags = exact(e);
+    return restore(e, flags, emit_exp2_below(e, x));
 }
 
 value tegu_math_log(tegu_emitter *e, value x)

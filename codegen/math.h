@@ -32,6 +32,9 @@
 #include "codegen/emit.h"
 
 LLVMValueRef tegu_math_exp(tegu_emitter *e, LLVMValueRef x);
+/* 2^x for x <= 0, at most 2 ulp; -126 and below give about 2^-126.  For
+ * softmax, where smaller weights do not count. */
+LLVMValueRef tegu_math_exp2_below(tegu_emitter *e, LLVMValueRef x);
 LLVMValueRef tegu_math_log(tegu_emitter *e, LLVMValueRef x);
 LLVMValueRef tegu_math_tanh(tegu_emitter *e, LLVMValueRef x);
 LLVMValueRef tegu_math_erf(tegu_emitter *e, LLVMValueRef x);

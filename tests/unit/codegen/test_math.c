@@ -31,6 +31,11 @@ static double ref_sigmoid(double x)
     return 1.0 / (1.0 + exp(-x));
 }
 
+static double ref_exp2(double x)
+{
+    return exp2(x < -126 ? -126 : x);
+}
+
 static double ref_silu(double x)
 {
     return x == -INFINITY ? 0 : x / (1.0 + exp(-x));
@@ -58,6 +63,7 @@ typedef struct function_case {
 
 static const function_case cases[] = {
     {"f_exp", tegu_math_exp, exp, -110, 90, 1.1, 0},
+    {"f_exp2_below", tegu_math_exp2_below, ref_exp2, -200, 0, 2, 0},
     {"f_log", tegu_math_log, log, -1, INFINITY, 1.5, 0},
     {"f_tanh", tegu_math_tanh, tanh, -20, 20, 2, 0},
     {"f_erf", tegu_math_erf, erf, -8, 8, 2, 0},
@@ -284,18 +290,18 @@ static void emit_power(void *data, tegu_emitter *e)
     (void)data;
     unsigned lanes = e->target->lanes;
     LLVMValueRef self = tegu_emit_kernel(e, "f_pow");
-    LLVMValueRef slot[3];
+    LLVMValueRef array[3];
     LLVMTypeRef type = tegu_emit_type(e->f32, lanes);
     tegu_loop loop;
     for (unsigned i = 0; i < 3; i++)
-        slot[i] = tegu_emit_slot_ptr(e, LLVMGetParam(self, 0), i);
+        array[i] = tegu_emit_slot_ptr(e, LLVMGetParam(self, 0), i);
     tegu_loop_begin(e, &loop, TEGU_LOOP_AS_IS, tegu_emit_int(e, 0),
                     tegu_emit_int(e, BLOCK), tegu_emit_int(e, lanes), 0, NULL);
     for (unsigned i = 0; i < 3; i++)
-        slot[i] = tegu_emit_at(e, e->f32, slot[i], loop.index);
-    LLVMValueRef x = tegu_emit_load(e, type, slot[0], 4, NULL);
-    LLVMValueRef y = tegu_emit_load(e, type, slot[1], 4, NULL);
-    tegu_emit_store(e, tegu_math_pow(e, x, y), slot[2], 4, NULL);
+        array[i] = tegu_emit_at(e, e->f32, array[i], loop.index);
+    LLVMValueRef x = tegu_emit_load(e, type, array[0], 4, NULL);
+    LLVMValueRef y = tegu_emit_load(e, type, array[1], 4, NULL);
+    tegu_emit_store(e, tegu_math_pow(e, x, y), array[2], 4, NULL);
     tegu_loop_end(e, &loop, NULL);
     LLVMBuildRetVoid(e->builder);
 }

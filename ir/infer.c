@@ -72,6 +72,8 @@ bool tegu_refuse(const tegu_inference *c, tegu_diag_id id, const char *format,
     va_start(args, format);
     const char *text = tegu_format_v(c->unit->arena, format, args);
     va_end(args);
+    if (c->as != TEGU_DIAG_COUNT)
+        id = c->as;
     return tegu_error(c->unit->diag, c->spec->loc, id, "'%s' %s",
                       tegu_op_get(c->spec->op)->text, text);
 }
@@ -204,36 +206,64 @@ static bool check_storage(const tegu_inference *c)
     return true;
 }
 
-bool tegu_type_check(const tegu_unit *unit, const tegu_type *type,
-                     const char *what, tegu_loc loc)
+/* True when the dimension's symbol and axes are the unit's. */
+static bool dim_is_known(const tegu_unit *unit, tegu_dim d)
 {
+    bool known = d.symbol < unit->axes.count &&
+                 (d.symbol == 0) == (d.scale == 0) &&
+                 (!d.symbol || unit->axes.data[d.symbol].symbolic);
+    for (int k = 0; k < TEGU_MAX_FACTORS; k++)
+        known = known && d.axes[k] < unit->axes.count;
+    return known;
+}
+
+bool tegu_type_check(const tegu_unit *unit, const tegu_type *type,
+                     const char *what, tegu_loc loc, tegu_diag_id as)
+{
+    bool own = as == TEGU_DIAG_COUNT;
+    tegu_diag_id large = own ? TEGU_E_TOO_LARGE : as;
     int64_t bytes = (int64_t)tegu_dtype_bytes(type->dtype);
     if (type->rank > TEGU_MAX_RANK)
-        return tegu_error(unit->diag, loc, TEGU_E_TOO_LARGE,
-                          "%s has %u axes; at most %d are allowed", what,
+        return tegu_error(unit->diag, loc, large,
+                          "'%s' has %u axes; at most %d are allowed", what,
                           type->rank, TEGU_MAX_RANK);
     for (uint32_t i = 0; i < type->rank; i++) {
         tegu_dim d = type->dims[i];
         int64_t lo, hi;
-        bool known = d.symbol < unit->axes.count &&
-                     (d.symbol == 0) == (d.scale == 0) &&
-                     (!d.symbol || unit->axes.data[d.symbol].symbolic);
-        for (int k = 0; k < TEGU_MAX_FACTORS; k++)
-            known = known && d.axes[k] < unit->axes.count;
-        if (!known)
-            return tegu_error(unit->diag, loc, TEGU_E_INTERNAL,
-                              "%s has a dimension over an unknown axis", what);
+        if (!dim_is_known(unit, d))
+            return tegu_error(unit->diag, loc, own ? TEGU_E_INTERNAL : as,
+                              "'%s' has an extent over an unknown axis", what);
         if (!tegu_dim_bounds(unit, d, &lo, &hi) ||
             __builtin_mul_overflow(bytes, hi > 1 ? hi : 1, &bytes) ||
             bytes >= (int64_t)1 << 62)
-            return tegu_error(unit->diag, loc, TEGU_E_TOO_LARGE,
-                              "%s is %s: too large", what,
-                              tegu_type_string(unit, unit->arena, type));
+            return tegu_error(unit->diag, loc, large, "'%s' is %s: too large",
+                              what, tegu_type_string(unit, unit->arena, type));
         if (lo < 0)
-            return tegu_error(unit->diag, loc, TEGU_E_SHAPE,
-                              "%s is %s: axis %u can be negative", what,
+            return tegu_error(unit->diag, loc, own ? TEGU_E_SHAPE : as,
+                              "'%s' is %s: axis %u can be negative", what,
                               tegu_type_string(unit, unit->arena, type), i);
     }
+    return true;
+}
+
+bool tegu_infer_raw(const tegu_graph *g, const tegu_node_spec *spec,
+                    const tegu_attr *attrs, tegu_diag_id as, tegu_type *out)
+{
+    tegu_inference c = {
+        .g = g, .unit = g->unit, .spec = spec, .attrs = attrs, .as = as};
+    const tegu_type *given = spec->type;
+    const char *what = tegu_op_get(spec->op)->text;
+    if (!check_arity(&c) || !check_storage(&c))
+        return false;
+    if (given && !tegu_type_check(g->unit, given, what, spec->loc, as))
+        return false;
+    if (!rules[rule_of[spec->op]].shape(&c) ||
+        !tegu_type_check(g->unit, &c.out, what, spec->loc, as))
+        return false;
+    if (given && !tegu_type_equal(given, &c.out))
+        return tegu_refuse(&c, TEGU_E_SHAPE, "gives %s, not %s",
+                           tegu_shown(&c, &c.out), tegu_shown(&c, given));
+    *out = given ? *given : c.out;
     return true;
 }
 
@@ -241,24 +271,10 @@ const tegu_type *tegu_infer_with(const tegu_graph *g,
                                  const tegu_node_spec *spec,
                                  const tegu_attr *attrs)
 {
-    tegu_inference c = {.g = g, .unit = g->unit, .spec = spec, .attrs = attrs};
-    const tegu_type *given = spec->type;
-    const char *what = tegu_op_get(spec->op)->text;
-    if (!check_arity(&c) || !check_storage(&c))
+    tegu_type type;
+    if (!tegu_infer_raw(g, spec, attrs, TEGU_DIAG_COUNT, &type))
         return NULL;
-    if (given && !tegu_type_check(g->unit, given, what, spec->loc))
-        return NULL;
-    if (!rules[rule_of[spec->op]].shape(&c) ||
-        !tegu_type_check(g->unit, &c.out, what, spec->loc))
-        return NULL;
-    if (!given)
-        return tegu_unit_type(g->unit, &c.out);
-    if (!tegu_type_equal(given, &c.out)) {
-        tegu_refuse(&c, TEGU_E_SHAPE, "gives %s, not %s",
-                    tegu_shown(&c, &c.out), tegu_shown(&c, given));
-        return NULL;
-    }
-    return tegu_unit_type(g->unit, given);
+    return tegu_unit_type(g->unit, &type);
 }
 
 const tegu_type *tegu_infer(const tegu_graph *g, const tegu_node_spec *spec)

@@ -15,6 +15,7 @@ typedef struct tegu_inference {
     tegu_unit *unit;
     const tegu_node_spec *spec;
     const tegu_attr *attrs;
+    tegu_diag_id as; /* id of every message; TEGU_DIAG_COUNT: its own */
     tegu_type out;
 } tegu_inference;
 

@@ -92,3 +92,32 @@ tegu_op tegu_op_find(const char *text, size_t size)
     }
     return TEGU_OP_COUNT;
 }
+
+static const struct {
+    tegu_level level;
+    const char *text;
+} level_table[] = {
+    {TEGU_LEVEL_MODEL, "model"},
+    {TEGU_LEVEL_CORE, "core"},
+    {TEGU_LEVEL_KERNEL, "kernel"},
+};
+enum { LEVELS = sizeof level_table / sizeof level_table[0] };
+
+const char *tegu_level_text(tegu_level level)
+{
+    int i = 0;
+    while (i < LEVELS - 1 && level_table[i].level != level)
+        i++;
+    return level_table[i].text;
+}
+
+bool tegu_level_find(const char *text, size_t size, tegu_level *level)
+{
+    for (int i = 0; i < LEVELS; i++)
+        if (strlen(level_table[i].text) == size &&
+            memcmp(level_table[i].text, text, size) == 0) {
+            *level = level_table[i].level;
+            return true;
+        }
+    return false;
+}

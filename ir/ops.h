@@ -31,6 +31,11 @@ typedef enum tegu_level {
     TEGU_LEVEL_KERNEL = 4
 } tegu_level;
 
+/* "model", "core", "kernel". */
+const char *tegu_level_text(tegu_level level);
+/* False when no level has this name. */
+bool tegu_level_find(const char *text, size_t size, tegu_level *level);
+
 enum {
     TEGU_COMMUTES = 1 << 0,
     TEGU_ASSOCIATES = 1 << 1,

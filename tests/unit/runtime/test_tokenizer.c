@@ -118,6 +118,7 @@ static void sentencepiece_style_follows_llama2(void **state)
         check_ids(t, "\nhello", 0, "1 3 17 9 12");
         check_ids(t, "日", 0, "1 3 14 15 16");
         check_ids(t, "xyz", 0, "1 3 0");
+        check_ids(t, "xyhz", 0, "1 3 0 4 0");
         check_ids(t, "hello</s>hello", 0, "1 13 2 13");
         check_ids(t, "</s>", TEGU_ENCODE_LITERAL | TEGU_ENCODE_BARE, "3 0");
         check_round_trip(t, "hello\n日 hell ooo  he", 22);

@@ -328,11 +328,12 @@ static bool undecided(shade a, shade b)
         }                                                                      \
     }
 ROWS1(neg)
-ROWS1(abs) ROWS1(sign) ROWS1(floor) ROWS1(ceil) ROWS1(round) ROWS1(exp)
-    ROWS1(log) ROWS1(sqrt) ROWS1(rsqrt) ROWS1(tanh) ROWS1(erf) ROWS1(sin)
-        ROWS1(cos) ROWS1(sigmoid) ROWS2(add) ROWS2(sub) ROWS2(mul) ROWS2(div)
-            ROWS2(mod) ROWS2(pow) ROWS2(max) ROWS2(min) COMPARE(eq, ==)
-                COMPARE(ne, !=) COMPARE(lt, <) COMPARE(le, <=)
+ROWS1(abs)
+ROWS1(sign) ROWS1(floor) ROWS1(ceil) ROWS1(round) ROWS1(exp) ROWS1(log)
+    ROWS1(sqrt) ROWS1(rsqrt) ROWS1(tanh) ROWS1(erf) ROWS1(sin) ROWS1(cos)
+        ROWS1(sigmoid) ROWS2(add) ROWS2(sub) ROWS2(mul) ROWS2(div) ROWS2(mod)
+            ROWS2(pow) ROWS2(max) ROWS2(min) COMPARE(eq, ==) COMPARE(ne, !=)
+                COMPARE(lt, <) COMPARE(le, <=)
 
     /* Of two numbers that may both be meant, the one chosen and a bound that
      * reaches the other. */
@@ -365,48 +366,26 @@ static void select_rows(size_t n, const tegu_shade *in,
 
 /* --- casts --- */
 
-#define FROM_INTEGER(name, TYPE, DTYPE)                                        \
+#define FROM_INTEGER(name, TYPE)                                               \
     static void name(size_t n, const tegu_shade *in,                           \
                      const tegu_shade_out *out)                                \
     {                                                                          \
         const TYPE *a = in[0].data;                                            \
         for (size_t i = 0; i < n; i++) {                                       \
-            float once = (float)a[i];                                          \
-            out->exact[i] = DTYPE == TEGU_F32                                  \
-                                ? (double)once                                 \
-                                : tegu_storage_round(DTYPE, (double)a[i]);     \
+            out->exact[i] = (double)(float)a[i];                               \
             out->bound[i] = in[0].unsure[i] ? INFINITY : 0;                    \
         }                                                                      \
     }
-#define TO_FLOAT(suffix, DTYPE)                                                \
-    FROM_INTEGER(bool_##suffix, uint8_t, DTYPE)                                \
-    FROM_INTEGER(i32_##suffix, int32_t, DTYPE)                                 \
-    FROM_INTEGER(i64_##suffix, int64_t, DTYPE)                                 \
-    static void f32_##suffix(size_t n, const tegu_shade *in,                   \
-                             const tegu_shade_out *out)                        \
-    {                                                                          \
-        for (size_t i = 0; i < n; i++) {                                       \
-            shade a = AT(in[0], i);                                            \
-            shade r = step(suffix##_of, a);                                    \
-            out->exact[i] = r.x;                                               \
-            out->bound[i] = isnan(r.e) ? INFINITY : r.e;                       \
-        }                                                                      \
-    }
-static double f32_of(double x)
+FROM_INTEGER(bool_f32, uint8_t)
+FROM_INTEGER(i32_f32, int32_t)
+FROM_INTEGER(i64_f32, int64_t)
+
+/* From a storage type: the carrier has the value already. */
+static void f32_f32(size_t n, const tegu_shade *in, const tegu_shade_out *out)
 {
-    return x; /* the carrier: nothing is lost */
+    memcpy(out->exact, in[0].exact, n * sizeof(double));
+    memcpy(out->bound, in[0].bound, n * sizeof(double));
 }
-static double f16_of(double x)
-{
-    return tegu_storage_round(TEGU_F16, x);
-}
-static double bf16_of(double x)
-{
-    return tegu_storage_round(TEGU_BF16, x);
-}
-TO_FLOAT(f32, TEGU_F32)
-TO_FLOAT(f16, TEGU_F16)
-TO_FLOAT(bf16, TEGU_BF16)
 
 /* The integer is certain when it is the same over twice the bound (the
  * conversion is monotone; for bool: when zero is out of reach). */
@@ -436,8 +415,6 @@ static bool integer_sure(tegu_dtype dtype, shade a, int64_t y)
 TO_INTEGER(f32_bool, uint8_t, TEGU_BOOL)
 TO_INTEGER(f32_i32, int32_t, TEGU_I32)
 TO_INTEGER(f32_i64, int64_t, TEGU_I64)
-TO_INTEGER(f32_i8, int32_t, TEGU_I8)
-TO_INTEGER(f32_u8, int32_t, TEGU_U8)
 
 /* clang-format off */
 static const tegu_bound_rows kernels[TEGU_OP_COUNT] = {
@@ -451,13 +428,12 @@ static const tegu_bound_rows kernels[TEGU_OP_COUNT] = {
     ROW(LT, lt), ROW(LE, le), ROW(SELECT, select),
 #undef ROW
 };
-static const tegu_bound_rows casts[4][TEGU_DTYPE_COUNT] = {
-#define TO(s) [TEGU_F32] = s##_f32, [TEGU_F16] = s##_f16, \
-    [TEGU_BF16] = s##_bf16, [TEGU_F64] = s##_f32
-    [TEGU_BOOL] = {TO(bool)}, [TEGU_I32] = {TO(i32)}, [TEGU_I64] = {TO(i64)},
-    [TEGU_F32] = {TO(f32), [TEGU_BOOL] = f32_bool, [TEGU_I32] = f32_i32,
-        [TEGU_I64] = f32_i64, [TEGU_I8] = f32_i8, [TEGU_U8] = f32_u8},
-#undef TO
+static const tegu_bound_rows casts[4][4] = {
+    [TEGU_BOOL] = {[TEGU_F32] = bool_f32},
+    [TEGU_I32] = {[TEGU_F32] = i32_f32},
+    [TEGU_I64] = {[TEGU_F32] = i64_f32},
+    [TEGU_F32] = {[TEGU_F32] = f32_f32, [TEGU_BOOL] = f32_bool,
+                  [TEGU_I32] = f32_i32, [TEGU_I64] = f32_i64},
 };
 /* clang-format on */
 

@@ -147,41 +147,32 @@ static const tegu_map_rows kernels[TEGU_OP_COUNT][4] = {
 };
 /* clang-format on */
 
-/* --- cast: from a carrier to any type --- */
+/* --- cast --- */
 
 #define CASTS(suffix, FROM)                                                    \
-    MAP1(cast_##suffix##_bool, FROM, uint8_t, x != 0)                          \
-    MAP1(cast_##suffix##_f32, FROM, float, x)                                  \
-    MAP1(cast_##suffix##_f16, FROM, float,                                     \
-         tegu_storage_round(TEGU_F16, (double)x))                              \
-    MAP1(cast_##suffix##_bf16, FROM, float,                                    \
-         tegu_storage_round(TEGU_BF16, (double)x))
+    MAP1(suffix##_to_bool, FROM, uint8_t, x != 0)                              \
+    MAP1(suffix##_to_f32, FROM, float, x)
 #define INTEGER_CASTS(suffix, FROM)                                            \
-    CASTS(suffix, FROM)                                                        \
-    MAP1(cast_##suffix##_i32, FROM, int32_t, x)                                \
-    MAP1(cast_##suffix##_i64, FROM, int64_t, x)                                \
-    MAP1(cast_##suffix##_i8, FROM, int32_t, (int8_t)x)                         \
-    MAP1(cast_##suffix##_u8, FROM, int32_t, (uint8_t)x)
+    MAP1(suffix##_to_i32, FROM, int32_t, x)                                    \
+    MAP1(suffix##_to_i64, FROM, int64_t, x)
 #define FLOAT_CAST(name, TO, DTYPE)                                            \
     MAP1(name, float, TO, tegu_float_to_int(DTYPE, (double)x))
-INTEGER_CASTS(truth, uint8_t)
+CASTS(b8, uint8_t)
+CASTS(i32, int32_t)
+CASTS(i64, int64_t)
+CASTS(f32, float)
+INTEGER_CASTS(b8, uint8_t)
 INTEGER_CASTS(i32, int32_t)
 INTEGER_CASTS(i64, int64_t)
-CASTS(f32, float)
-FLOAT_CAST(cast_f32_i32, int32_t, TEGU_I32)
-FLOAT_CAST(cast_f32_i64, int64_t, TEGU_I64)
-FLOAT_CAST(cast_f32_i8, int32_t, TEGU_I8)
-FLOAT_CAST(cast_f32_u8, int32_t, TEGU_U8)
+FLOAT_CAST(f32_to_i32, int32_t, TEGU_I32)
+FLOAT_CAST(f32_to_i64, int64_t, TEGU_I64)
 
 /* clang-format off */
-static const tegu_map_rows casts[4][TEGU_DTYPE_COUNT] = {
+static const tegu_map_rows casts[4][4] = {
 #define CAST_ROW(ID, s) [TEGU_##ID] = { \
-    [TEGU_BOOL] = cast_##s##_bool, [TEGU_I32] = cast_##s##_i32, \
-    [TEGU_I64] = cast_##s##_i64, [TEGU_F32] = cast_##s##_f32, \
-    [TEGU_F16] = cast_##s##_f16, [TEGU_BF16] = cast_##s##_bf16, \
-    [TEGU_F64] = cast_##s##_f32, [TEGU_I8] = cast_##s##_i8, \
-    [TEGU_U8] = cast_##s##_u8}
-    CAST_ROW(BOOL, truth), CAST_ROW(I32, i32), CAST_ROW(I64, i64),
+    [TEGU_BOOL] = s##_to_bool, [TEGU_I32] = s##_to_i32, \
+    [TEGU_I64] = s##_to_i64, [TEGU_F32] = s##_to_f32}
+    CAST_ROW(BOOL, b8), CAST_ROW(I32, i32), CAST_ROW(I64, i64),
     CAST_ROW(F32, f32),
 #undef CAST_ROW
 };

@@ -406,16 +406,13 @@ bool tegu_eval_gather(tegu_interp *it, const tegu_node *node,
     for (int64_t i = 0; i < in[1]->count; i++) {
         int64_t from = index_at(in[1], i);
         from = from < 0 ? 0 : from >= rows ? rows - 1 : from;
-        for (unsigned p = 0; p < TEGU_PLANE_COUNT && rows > 0; p++)
+        for (unsigned p = 0; p < TEGU_PLANE_COUNT; p++)
             if (set & 1u << p)
                 read_plane(in[0], (tegu_plane)p, from * row, row,
                            plane_at(out, (tegu_plane)p, i * row));
         if (unsure && unsure[i])
             blur(out, set, i * row, row);
     }
-    for (unsigned p = 0; p < TEGU_PLANE_COUNT && rows == 0; p++)
-        if (set & 1u << p)
-            fill_plane(out, (tegu_plane)p, 0);
     return true;
 }
 

@@ -59,11 +59,9 @@ SUM(sum_i64, int64_t, uint64_t)
 EXTREME(max_f32, float, >, -INFINITY)
 EXTREME(max_i32, int32_t, >, INT32_MIN)
 EXTREME(max_i64, int64_t, >, INT64_MIN)
-EXTREME(max_bool, uint8_t, >, 0)
 EXTREME(min_f32, float, <, INFINITY)
 EXTREME(min_i32, int32_t, <, INT32_MAX)
 EXTREME(min_i64, int64_t, <, INT64_MAX)
-EXTREME(min_bool, uint8_t, <, 1)
 
 #define ARGMAX(name, TYPE)                                                     \
     static void name(const void *row, int64_t n, void *out)                    \
@@ -78,18 +76,17 @@ EXTREME(min_bool, uint8_t, <, 1)
 ARGMAX(argmax_f32, float)
 ARGMAX(argmax_i32, int32_t)
 ARGMAX(argmax_i64, int64_t)
-ARGMAX(argmax_bool, uint8_t)
 
 /* clang-format off */
 static const row_values values[TEGU_OP_COUNT][4] = {
     [TEGU_OP_REDUCE_SUM] = {[TEGU_F32] = sum_f32, [TEGU_I32] = sum_i32,
                             [TEGU_I64] = sum_i64},
     [TEGU_OP_REDUCE_MAX] = {[TEGU_F32] = max_f32, [TEGU_I32] = max_i32,
-                            [TEGU_I64] = max_i64, [TEGU_BOOL] = max_bool},
+                            [TEGU_I64] = max_i64},
     [TEGU_OP_REDUCE_MIN] = {[TEGU_F32] = min_f32, [TEGU_I32] = min_i32,
-                            [TEGU_I64] = min_i64, [TEGU_BOOL] = min_bool},
+                            [TEGU_I64] = min_i64},
     [TEGU_OP_ARGMAX] = {[TEGU_F32] = argmax_f32, [TEGU_I32] = argmax_i32,
-                        [TEGU_I64] = argmax_i64, [TEGU_BOOL] = argmax_bool},
+                        [TEGU_I64] = argmax_i64},
 };
 /* clang-format on */
 

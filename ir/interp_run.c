@@ -94,32 +94,21 @@ static bool run_entry(tegu_interp *it, tegu_cell **cells)
 
 /* --- cells out --- */
 
-/* The cell's f32 (or integer) elements as the type says. */
-static void store_elements(tegu_interp *it, const tegu_cell *cell, void *to)
+/* The cell's values: f32 (rounded from the shadow) or integers. */
+static void store_values(const tegu_cell *cell, void *to)
 {
     const double *exact = tegu_cell_at(cell, TEGU_PLANE_EXACT);
-    if (!exact) {
-        tegu_elements_store(cell->dtype, tegu_cell_at(cell, TEGU_PLANE_DATA),
-                            cell->count, to);
-        return;
-    }
-    tegu_block *block =
-        tegu_block_take(it, (size_t)cell->count * sizeof(float));
-    float *values = block->data;
-    for (int64_t i = 0; i < cell->count; i++)
-        values[i] = (float)exact[i];
-    tegu_elements_store(cell->dtype, values, cell->count, to);
-    tegu_block_drop(it, block);
-}
-
-static bool is_float(const tegu_cell *cell)
-{
-    return tegu_carrier(cell->dtype) == TEGU_F32;
+    size_t bytes =
+        (size_t)cell->count * tegu_plane_bytes(cell, TEGU_PLANE_DATA);
+    for (int64_t i = 0; exact && i < cell->count; i++)
+        ((float *)to)[i] = (float)exact[i];
+    if (!exact && bytes)
+        memcpy(to, tegu_cell_at(cell, TEGU_PLANE_DATA), bytes);
 }
 
 /* Fills what the shadow has not, in the arena, and copies the cell there. */
-static void store_shadow(tegu_interp *it, const tegu_cell *cell,
-                         tegu_arena *arena, tegu_shadow *out)
+static void store_shadow(const tegu_cell *cell, tegu_arena *arena,
+                         tegu_shadow *out)
 {
     size_t count = (size_t)cell->count;
     out->value.dtype = cell->dtype;
@@ -128,8 +117,8 @@ static void store_shadow(tegu_interp *it, const tegu_cell *cell,
     if (!out->value.data)
         out->value.data =
             tegu_arena_array(arena, count, tegu_dtype_bytes(cell->dtype));
-    store_elements(it, cell, out->value.data);
-    if (is_float(cell)) {
+    store_values(cell, out->value.data);
+    if (cell->dtype == TEGU_F32) {
         if (!out->exact)
             out->exact = TEGU_ARRAY(arena, double, count);
         if (!out->bound)
@@ -182,12 +171,12 @@ bool tegu_interp_shadow(const tegu_graph *graph, tegu_arena *arena,
     bool done = run_entry(&it, &cells);
     for (uint32_t i = 0; done && i < graph->results.count; i++) {
         results[i] = (tegu_shadow){0};
-        store_shadow(&it, &cells[i], arena, &results[i]);
+        store_shadow(&cells[i], arena, &results[i]);
     }
     for (uint32_t i = 0; done && i < graph->updates.count; i++) {
         const tegu_state *state =
             tegu_unit_find_state(graph->unit, graph->updates.data[i].state);
-        store_shadow(&it, &cells[graph->results.count + i], arena,
+        store_shadow(&cells[graph->results.count + i], arena,
                      &states[state - graph->unit->states.data]);
     }
     finish(&it);
@@ -202,7 +191,7 @@ bool tegu_interp_constant(const tegu_graph *graph, tegu_value v,
     start(&it, graph, scratch);
     bool done = tegu_interp_graph(&it, graph, &v, 1, &cell);
     if (done)
-        store_elements(&it, &cell, out);
+        store_values(&cell, out);
     finish(&it);
     return done;
 }
@@ -218,17 +207,17 @@ typedef struct session {
     int64_t position;
 } session;
 
-static void store_results(tegu_interp *it, const tegu_cell *cells, session *s,
-                          tegu_tensor *outputs)
+static void store_results(const tegu_interp *it, const tegu_cell *cells,
+                          session *s, tegu_tensor *outputs)
 {
     const tegu_graph *g = it->entry->graph;
     for (uint32_t i = 0; i < g->results.count; i++)
-        store_elements(it, &cells[i], outputs[i].data);
+        store_values(&cells[i], outputs[i].data);
     for (uint32_t i = 0; i < g->updates.count; i++) {
         const tegu_state *state =
             tegu_unit_find_state(s->unit, g->updates.data[i].state);
-        store_elements(it, &cells[g->results.count + i],
-                       s->states[state - s->unit->states.data].value.data);
+        store_values(&cells[g->results.count + i],
+                     s->states[state - s->unit->states.data].value.data);
     }
     if (g->updates.count)
         s->position += it->appended;

@@ -29,6 +29,8 @@
 #define STRETCH 2048
 /* Tiles that share a stretch of a panel before the next stretch. */
 #define GROUP 16
+/* Least size of a block of rows, in tiles. */
+#define MIN_BLOCK 64
 /* Accumulators that hide the latency of a multiply-add in row_. */
 #define CHAINS 8
 
@@ -386,9 +388,10 @@ static void measure(tegu_emitter *e, const tegu_contract *c, shape *s)
     s->panels = ceil_div(c->n, s->nr);
     s->stretches = ceil_div(c->k, STRETCH);
     s->stretch = ceil_div(c->k, s->stretches);
-    /* Rows of A that share the second-level cache with a panel. */
+    /* Rows of A that share the second-level cache with a panel; for long K
+     * enough to read the weights from memory only every MIN_BLOCK tiles. */
     int64_t rows = (int64_t)(e->target->l2 / 2) / (4 * c->k);
-    s->block = rows / s->mr < 8 ? 8 : rows / s->mr;
+    s->block = rows / s->mr < MIN_BLOCK ? MIN_BLOCK : rows / s->mr;
     s->vector = tegu_emit_type(e->f32, s->lanes);
 }
 

@@ -144,7 +144,7 @@ static bool refuse(tegu_failure *failure, const char *what, const guess *g)
 /* A guess further away than this is no help. */
 static guess guess_of(const char *word)
 {
-    return (guess){word, NULL, strlen(word) / 2 + 1};
+    return (guess){word, NULL, strlen(word) / 3 + 1};
 }
 
 static const target_row *find_target(const char *text, tegu_failure *failure)

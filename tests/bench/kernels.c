@@ -251,6 +251,8 @@ static void *serve(void *data)
 
 static void call(row *r, helper *helpers, int threads)
 {
+    if (r->kind == EXPONENTIAL)
+        threads = 1; /* it has one part */
     for (int i = 1; i < threads; i++) {
         helpers[i].work = r;
         atomic_fetch_add_explicit(&helpers[i].asked, 1, memory_order_release);

@@ -252,7 +252,7 @@ static tegu_value end_kernel(builder *b, fuse_kind kind, tegu_value result,
                            .name = name,
                            .loc = loc};
 
-    tegu_graph_add_result(b->body, NULL, result);
+    tegu_graph_add_result(b->body, "", result);
     return tegu_graph_add(b->into, &spec);
 }
 
@@ -299,15 +299,6 @@ static void mark_wanted(builder *b, tegu_value root)
     }
 }
 
-/* Attention reads its position as an operand, like the rest. */
-static bool is_attention_operand(const fusion *f, tegu_value v, tegu_value root)
-{
-    tegu_op op = tegu_graph_node(f->g, v)->op;
-
-    return f->slots[root].kind == FUSE_ATTENTION &&
-           (op == TEGU_OP_POSITION || op == TEGU_OP_CONST);
-}
-
 static tegu_value build_inside(builder *b, tegu_value v, tegu_value root)
 {
     const fusion *f = b->f;
@@ -315,7 +306,7 @@ static tegu_value build_inside(builder *b, tegu_value v, tegu_value root)
     tegu_value *inputs;
 
     if (f->slots[v].place == FUSE_LEAF) {
-        if (is_inlined_leaf(f->g, v) && !is_attention_operand(f, v, root))
+        if (is_inlined_leaf(f->g, v))
             return inline_leaf(b, v);
         return add_operand(b, leaf_value(b, v), node->type);
     }

@@ -286,12 +286,15 @@ static void mark_reduced(const tegu_node *outer, const tegu_node *inner,
 
 static tegu_value reduce_twice(const tegu_match *m)
 {
-    tegu_node inner = input_node(m, 0);
+    tegu_node inner;
     uint32_t rank, count = 0;
     bool reduced[TEGU_MAX_RANK] = {false}, keep;
     int64_t axes[TEGU_MAX_RANK];
 
-    if (!is_reduction(m->node.op) || inner.op != m->node.op)
+    if (!is_reduction(m->node.op))
+        return 0;
+    inner = input_node(m, 0);
+    if (inner.op != m->node.op)
         return 0;
     keep = tegu_node_bool(&inner, "keep");
     if (keep != tegu_node_bool(&m->node, "keep"))

@@ -125,12 +125,16 @@ value tegu_emit_cache_v(tegu_emitter *e, int64_t capacity, int64_t d,
 
 /* ---- attend: one tile, one chunk ---- */
 
-/* Lanes of vector v of a row of D that exist; NULL: all. */
-static value columns_mask(tegu_emitter *e, const form *f, int64_t first)
+/* Lanes that exist where `left` columns are left; NULL: all. */
+static value left_mask(tegu_emitter *e, const form *f, int64_t left)
 {
-    int64_t left = f->a->d - first;
     return left < f->lanes ? tegu_emit_mask(e, f->lanes, number(e, left))
                            : NULL;
+}
+
+static value columns_mask(tegu_emitter *e, const form *f, int64_t first)
+{
+    return left_mask(e, f, f->a->d - first);
 }
 
 /* Asks for the lines that the same step of the next chunk will read.  Few
@@ -151,10 +155,23 @@ static void fetch_ahead(tegu_emitter *e, unsigned rows, value panel,
                    arguments, 4, "");
 }
 
-/* scores[r][64] = q[r] . k[...] for `nv` vectors of keys from lane `first`. */
-static void emit_scores(tegu_emitter *e, const form *f, const state *s,
-                        unsigned rows, unsigned nv, int64_t first)
+/* Moves the state to the keys from `first` (a lane of the chunk) on. */
+static state at_key(tegu_emitter *e, const form *f, const state *s, value first)
 {
+    state moved = *s;
+    value zero = number(e, 0);
+    moved.k =
+        at(e, s->k, tegu_emit_cache_k(e, CHUNK, f->a->d, first, zero, zero));
+    moved.scores = at(e, s->scores, first);
+    return moved;
+}
+
+/* scores[r] = q[r] . k for `nv` vectors of keys.  They lie in one block, or
+ * fill blocks. */
+static void emit_scores(tegu_emitter *e, const form *f, const state *s,
+                        unsigned rows, unsigned nv, int64_t left)
+{
+    (void)left; /* chunks of keys are whole */
     value acc[TEGU_LOOP_VALUES], panel[16];
     unsigned count = rows * nv;
     tegu_loop loop;
@@ -164,7 +181,7 @@ static void emit_scores(tegu_emitter *e, const form *f, const state *s,
                     number(e, f->a->d), number(e, 1), count, acc);
     value step = at(e, s->k, tegu_tile_times(e, loop.index, BLOCK));
     for (unsigned v = 0; v < nv; v++) {
-        int64_t key = first + v * f->lanes;
+        int64_t key = (int64_t)v * f->lanes;
         int64_t offset = key / BLOCK * BLOCK * f->a->d + key % BLOCK;
         panel[v] = tegu_emit_load(e, f->vector, at_constant(e, step, offset),
                                   f->lanes * 4, NULL);
@@ -176,15 +193,27 @@ static void emit_scores(tegu_emitter *e, const form *f, const state *s,
     tegu_tile_step(e, rows, nv, at(e, s->q, loop.index), f->wide, panel, acc);
     tegu_loop_end(e, &loop, acc);
     for (unsigned i = 0; i < count; i++)
-        tegu_emit_store(e, loop.value[i],
-                        at_constant(e, s->scores,
-                                    i / nv * CHUNK + first + i % nv * f->lanes),
-                        f->lanes * 4, NULL);
+        tegu_emit_store(
+            e, loop.value[i],
+            at_constant(e, s->scores, i / nv * CHUNK + i % nv * f->lanes),
+            f->lanes * 4, NULL);
 }
 
-/* o[r] = o[r] * alpha[r] + weights[r] . v for `nv` vectors from `first`. */
+/* Moves the state to the columns from `first` on. */
+static state at_column(tegu_emitter *e, const form *f, const state *s,
+                       value first)
+{
+    (void)f;
+    state moved = *s;
+    moved.v = at(e, s->v, first);
+    moved.o = at(e, s->o, first);
+    return moved;
+}
+
+/* o[r] = o[r] * alpha[r] + weights[r] . v for `nv` vectors of columns, of
+ * which `left` columns exist. */
 static void emit_values(tegu_emitter *e, const form *f, const state *s,
-                        unsigned rows, unsigned nv, int64_t first)
+                        unsigned rows, unsigned nv, int64_t left)
 {
     value acc[TEGU_LOOP_VALUES], panel[16];
     unsigned count = rows * nv;
@@ -195,8 +224,7 @@ static void emit_values(tegu_emitter *e, const form *f, const state *s,
             f->lanes);
         for (unsigned v = 0; v < nv; v++) {
             value old = tegu_emit_load(
-                e, f->vector,
-                at_constant(e, s->o, r * f->wide + first + v * f->lanes),
+                e, f->vector, at_constant(e, s->o, r * f->wide + v * f->lanes),
                 f->lanes * 4, NULL);
             acc[r * nv + v] = tegu_emit_fmul(e, old, alpha);
         }
@@ -205,9 +233,9 @@ static void emit_values(tegu_emitter *e, const form *f, const state *s,
                     number(e, 1), count, acc);
     value row = at(e, s->v, tegu_tile_times(e, loop.index, f->v_stride));
     for (unsigned v = 0; v < nv; v++) {
-        int64_t column = first + v * f->lanes;
+        int64_t column = (int64_t)v * f->lanes;
         panel[v] = tegu_emit_load(e, f->vector, at_constant(e, row, column), 4,
-                                  columns_mask(e, f, column));
+                                  left_mask(e, f, left - column));
         if (column % BLOCK == 0)
             fetch_ahead(e, rows, at_constant(e, row, column),
                         CHUNK * f->v_stride);
@@ -220,7 +248,7 @@ static void emit_values(tegu_emitter *e, const form *f, const state *s,
     for (unsigned i = 0; i < count; i++)
         tegu_emit_store(
             e, loop.value[i],
-            at_constant(e, s->o, i / nv * f->wide + first + i % nv * f->lanes),
+            at_constant(e, s->o, i / nv * f->wide + i % nv * f->lanes),
             f->lanes * 4, NULL);
 }
 
@@ -260,23 +288,43 @@ static value start_helper(tegu_emitter *e, const form *f, const char *suffix,
     return function;
 }
 
+typedef state move(tegu_emitter *e, const form *f, const state *s, value first);
+typedef void stage(tegu_emitter *e, const form *f, const state *s,
+                   unsigned rows, unsigned nv, int64_t left);
+
+/* One stage over `count` keys or columns: whole groups of nv vectors in a
+ * loop, what is left after it. */
+static void emit_groups(tegu_emitter *e, const form *f, const state *s,
+                        unsigned rows, int64_t count, move *to, stage *run)
+{
+    int64_t width = (int64_t)f->nv * f->lanes;
+    int64_t whole = count - count % width, left = count - whole;
+    tegu_loop loop;
+    if (whole == width) {
+        run(e, f, s, rows, f->nv, width);
+    } else if (whole) {
+        begin(e, &loop, number(e, 0), number(e, whole), width);
+        state here = to(e, f, s, loop.index);
+        run(e, f, &here, rows, f->nv, width);
+        end(e, &loop);
+    }
+    if (left) {
+        state here = to(e, f, s, number(e, whole));
+        run(e, f, &here, rows, (unsigned)((left + f->lanes - 1) / f->lanes),
+            left);
+    }
+}
+
 static value emit_attend(tegu_emitter *e, const form *f, unsigned rows)
 {
     value function = start_helper(e, f, "attend", rows, false);
     value arguments[STATE_VALUES + 1];
     state s = state_of(function);
-    unsigned keys = CHUNK / f->lanes, columns = f->wide / f->lanes, nv;
-    for (unsigned v = 0; v < keys; v += nv) {
-        nv = keys - v < f->nv ? keys - v : f->nv;
-        emit_scores(e, f, &s, rows, nv, v * f->lanes);
-    }
+    emit_groups(e, f, &s, rows, CHUNK, at_key, emit_scores);
     pack_state(&s, arguments);
     arguments[STATE_VALUES] = number(e, rows);
     tegu_emit_call(e, f->soft, arguments, STATE_VALUES + 1);
-    for (unsigned v = 0; v < columns; v += nv) {
-        nv = columns - v < f->nv ? columns - v : f->nv;
-        emit_values(e, f, &s, rows, nv, v * f->lanes);
-    }
+    emit_groups(e, f, &s, rows, f->a->d, at_column, emit_values);
     LLVMBuildRetVoid(e->builder);
     return function;
 }
@@ -591,7 +639,8 @@ static form form_of(tegu_emitter *e, const tegu_attention *a)
     form f = {.a = a};
     f.lanes = e->target->lanes;
     f.mr = e->target->mr;
-    f.nv = e->target->nv;
+    for (f.nv = 1; f.nv * 2 <= e->target->nv;)
+        f.nv *= 2; /* groups of keys must fit the blocks of 16 */
     f.group = a->heads / a->kv_heads;
     f.wide = (a->d + f.lanes - 1) / f.lanes * f.lanes;
     f.v_stride = a->capacity ? a->d : a->kv_heads * a->d;

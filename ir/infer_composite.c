@@ -204,7 +204,7 @@ bool tegu_shape_BODY(tegu_inference *c)
         return tegu_refuse(c, TEGU_E_ATTRIBUTE, "has a negative slot");
     if (!body || body->results.count != 1 || body->updates.count ||
         body->unit != c->unit)
-        return tegu_refuse(c, TEGU_E_INTERNAL,
+        return tegu_refuse(c, TEGU_E_OPERANDS,
                            "needs a body with one result and no updates");
     if (!check_args(c, body))
         return false;

@@ -23,6 +23,7 @@ typedef struct parser {
 typedef struct block {
     tegu_graph *g;
     TEGU_VEC(tegu_value) values;
+    uint32_t defined; /* smaller numbers may be used */
     bool is_body;
 } block;
 
@@ -78,7 +79,7 @@ static bool resolve(parser *p, const block *b, tegu_value *value)
     tegu_loc loc = here(p);
     if (!tegu_read_value(&p->c, &number))
         return false;
-    if (number >= b->values.count)
+    if (number >= b->defined)
         return tegu_error(p->c.diag, loc, TEGU_E_IR_NAME,
                           "%%%u is not defined above", number);
     *value = b->values.data[number];
@@ -300,7 +301,9 @@ static bool read_block(parser *p, block *b)
             continue;
         if (tegu_take(c, '}'))
             return true;
-        if (!read_statement(p, b) || !tegu_read_line_end(c))
+        bool good = read_statement(p, b) && tegu_read_line_end(c);
+        b->defined = b->values.count;
+        if (!good)
             skip_statement(p);
     }
     return too_many_errors(p) || tegu_cursor_expected(c, "'}'");

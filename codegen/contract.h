@@ -10,7 +10,8 @@
  * layout serves every M, from matrix times vector to long prefill.
  *
  * The error of an element is at most (b + K/b) u sum |A| |W| for blocks of b
- * = min(K, 2048) terms, u = 2^-24; fused multiply-adds where there are any.
+ * terms, u = 2^-24: b is at most 2048, or K/2 where M is 1.  Sums of a row do
+ * not depend on parts, but may differ in the last bits between values of M.
  */
 #ifndef TEGU_CODEGEN_CONTRACT_H
 #define TEGU_CODEGEN_CONTRACT_H

@@ -58,6 +58,35 @@ kernel *find(tegu_code *code, const char *name)
     return (kernel *)function;
 }
 
+/* Occurrences of a word in [from, to). */
+static size_t count_between(const char *from, const char *to, const char *word)
+{
+    size_t count = 0;
+    while ((from = strstr(from, word)) != NULL && from < to) {
+        count++;
+        from++;
+    }
+    return count;
+}
+
+size_t loop_spills(const char *assembly, const char *label, size_t *loops)
+{
+    size_t spills = 0;
+    *loops = 0;
+    for (const char *f = strstr(assembly, label); f; f = strstr(f + 1, label)) {
+        const char *last = strstr(f, "-- End function"), *loop = f;
+        while ((loop = strstr(loop, "Inner Loop Header")) && loop < last) {
+            const char *end = strstr(loop, "%bb.");
+            end = end && end < last ? end : last;
+            spills += count_between(loop, end, "Spill") +
+                      count_between(loop, end, "Reload");
+            ++*loops;
+            loop = end;
+        }
+    }
+    return spills;
+}
+
 /* SplitMix64, G. Steele, D. Lea, C. Flood 2014. */
 float noise_next(noise *n)
 {

@@ -56,6 +56,11 @@ void runner_call(runner *r, const char *name, slot *slots, size_t count,
                  int64_t parts);
 void runner_close(runner *r);
 
+/* Registers that the innermost loops of some functions keep on the stack, by
+ * the comments in LLVM's assembly.  The functions are those whose label
+ * starts with `label` ("\nNAME"); `loops` counts their innermost loops. */
+size_t loop_spills(const char *assembly, const char *label, size_t *loops);
+
 /* Numbers in [-1, 1), the same on every run. */
 typedef struct noise {
     uint64_t state;

@@ -252,6 +252,22 @@ static void no_queries_write_nothing(void **state)
     runner_close(&r);
 }
 
+static void loops_over_keys_and_columns_do_not_spill(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"x86-64-v2", "x86-64-v3", "x86-64-v4",
+                                        "aarch64"};
+    for (size_t i = 0; i < 4; i++) {
+        tegu_target target = target_named(names[i]);
+        size_t loops;
+        tegu_bytes text = build(&target, TEGU_EFFORT_LIGHT, emit_forms, NULL,
+                                TEGU_OBJECT_ASSEMBLY);
+        assert_int_equal(loop_spills(text.data, "\nmha64.attend", &loops), 0);
+        assert_true(loops >= 2 * target.mr);
+        tegu_bytes_free(&text);
+    }
+}
+
 /* index(args): slots 0 token, 1 head, 2 component, 3 two results */
 static void emit_index(void *data, tegu_emitter *e)
 {
@@ -294,6 +310,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_form_agrees_with_the_definition),
         cmocka_unit_test(neon_code_agrees_with_the_definition),
+        cmocka_unit_test(loops_over_keys_and_columns_do_not_spill),
         cmocka_unit_test(no_queries_write_nothing),
         cmocka_unit_test(emitted_cache_indices_equal_the_c_functions),
     };

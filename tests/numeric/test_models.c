@@ -127,8 +127,7 @@ static void wiki5m_matches_pytorch(int level)
         reference_of(&m, SHARED "wiki5m/reference.safetensors");
     const int32_t *ids =
         (const void *)tegu_safetensors_find(st, "prompt_ids")->data;
-    const float *want =
-        (const void *)tegu_safetensors_find(st, "logits")->data;
+    const float *want = (const void *)tegu_safetensors_find(st, "logits")->data;
     enum { PROMPTS = 4, LENGTH = 32, VOCAB = 2048 };
     float *got = malloc(sizeof(float) * LENGTH * VOCAB);
     float prefill = 0, decode = 0;
@@ -236,8 +235,8 @@ static void stories260K_gives_its_golden_logits(void **state)
     open_model(&m, SHARED "stories260K/hf");
     compile(&m, 2);
     const int32_t ids[] = {1, 403, 407, 261, 378};
-    float *want = read_npy(
-        m.arena, SHARED "stories260K/golden_logits_1_403_407_261_378.npy");
+    float *want = read_npy(m.arena, SHARED
+                           "stories260K/golden_logits_1_403_407_261_378.npy");
     float got[5 * 512];
     step(&m, ids, 5, got);
     float d = largest_difference(got, want, 5 * 512);
@@ -266,9 +265,9 @@ static void stories260K_tells_its_story(void **state)
     compile(&m, 2);
     tegu_tokenizer *tokenizer;
     tegu_reason why;
-    assert_int_equal(tegu_tokenizer_open(SHARED "stories260K/tok512.bin",
-                                         &tokenizer, &why),
-                     TEGU_STATUS_OK);
+    assert_int_equal(
+        tegu_tokenizer_open(SHARED "stories260K/tok512.bin", &tokenizer, &why),
+        TEGU_STATUS_OK);
     float logits[512];
     tegu_text text = {.arena = m.arena};
     int32_t id = 1;
@@ -279,8 +278,7 @@ static void stories260K_tells_its_story(void **state)
             if (logits[i] > logits[next])
                 next = i;
         size_t length;
-        const char *bytes =
-            tegu_tokenizer_decode(tokenizer, id, next, &length);
+        const char *bytes = tegu_tokenizer_decode(tokenizer, id, next, &length);
         tegu_text_add(&text, bytes, length);
         id = next;
     }
@@ -295,7 +293,7 @@ static void bundled_model_matches_the_interpreter(void **state)
 {
     (void)state;
     enum { LENGTH = 12, VOCAB = 2048 };
-    const int32_t ids[LENGTH] = {359, 1044, 72,  500, 11,  263,
+    const int32_t ids[LENGTH] = {359, 1044, 72,  500, 11,   263,
                                  900, 17,   333, 1,   2047, 64};
     static float native[LENGTH * VOCAB], defined[LENGTH * VOCAB];
     model m;

@@ -111,7 +111,9 @@ bool tegu_parser_type(tegu_parser *p, tegu_type_expr *type)
 static bool parse_arg(tegu_parser *p, tegu_call_args *args)
 {
     tegu_call_arg arg = {.loc = p->token.loc};
-    if (p->token.kind == TEGU_TOK_NAME && p->ahead.kind == TEGU_TOK_ASSIGN) {
+    /* A word of the language may name an argument: sum(x, axis = 0). */
+    if (p->token.text && p->token.kind != TEGU_TOK_STRING &&
+        p->ahead.kind == TEGU_TOK_ASSIGN) {
         arg.name = p->token.text;
         tegu_parser_advance(p);
         tegu_parser_advance(p);

@@ -342,12 +342,11 @@ static void objects_are_identical_whichever_thread_made_them(void **state)
 static void every_kind_of_output_can_be_written_from_one_module(void **state)
 {
     (void)state;
-    static const char *const start[] = {
+    static const char *const part[] = {
         [TEGU_OBJECT_ELF] = "\x7f"
                             "ELF",
         [TEGU_OBJECT_ASSEMBLY] = "\t.file\t\"named\"",
-        [TEGU_OBJECT_LLVM] =
-            "; ModuleID = 'named'\nsource_filename = \"named\"",
+        [TEGU_OBJECT_LLVM] = "source_filename = \"named\"",
         [TEGU_OBJECT_BITCODE] = "BC\xc0\xde"};
     tegu_failure failure;
     tegu_target t = target_named("x86-64-v3");
@@ -359,8 +358,7 @@ static void every_kind_of_output_can_be_written_from_one_module(void **state)
             tegu_bytes out;
             assert_true(
                 tegu_object_write(e, (tegu_object_kind)kind, &out, &failure));
-            if (memcmp(out.data, start[kind], strlen(start[kind])))
-                fail_msg("kind %d starts with %.40s", kind, out.data);
+            assert_non_null(strstr(out.data, part[kind]));
             tegu_bytes_free(&out);
         }
     tegu_emitter_destroy(e);
@@ -421,6 +419,31 @@ static void bad_assembly_is_an_error(void **state)
     tegu_emitter_destroy(e);
 }
 
+/* An instruction of another machine makes LLVM call its fatal handler, from
+ * which we jump: what it held then is lost, hence not under LeakSanitizer. */
+static void a_fatal_error_of_llvm_is_an_error(void **state)
+{
+    (void)state;
+#if defined(__SANITIZE_ADDRESS__)
+    skip();
+#endif
+    tegu_failure failure = {""};
+    tegu_bytes out;
+    tegu_target t = target_named("x86-64-v3");
+    tegu_emitter *e = tegu_emitter_create(&t, "bad", NULL, &failure);
+    LLVMValueRef self = tegu_emit_kernel(e, "foreign");
+    LLVMTypeRef type = tegu_emit_type(e->f32, 4);
+    LLVMValueRef at = tegu_emit_slot_ptr(e, LLVMGetParam(self, 0), 0);
+    LLVMValueRef x = tegu_emit_load(e, type, at, 4, NULL);
+    tegu_emit_store(e, tegu_emit_unary(e, "llvm.aarch64.neon.frecpe", x), at, 4,
+                    NULL);
+    LLVMBuildRetVoid(e->builder);
+    assert_false(tegu_object_write(e, TEGU_OBJECT_ELF, &out, &failure));
+    assert_non_null(strstr(failure.text, "LLVM gave up"));
+    tegu_emitter_destroy(e);
+    loops_carry_values_and_may_run_not_at_all(NULL);
+}
+
 static void a_broken_object_is_refused_by_the_loader(void **state)
 {
     (void)state;
@@ -449,6 +472,7 @@ int main(void)
         cmocka_unit_test(joined_modules_keep_the_code_of_both),
         cmocka_unit_test(malformed_code_is_an_error_and_not_a_crash),
         cmocka_unit_test(bad_assembly_is_an_error),
+        cmocka_unit_test(a_fatal_error_of_llvm_is_an_error),
         cmocka_unit_test(a_broken_object_is_refused_by_the_loader),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

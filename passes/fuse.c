@@ -11,9 +11,8 @@
  * of the same extent, so that it needs no operand).  A result or new state
  * that is a leaf, or that is wanted twice, gets a kernel that copies it.
  *
- * An append writes into the state itself when it is the only reader of that
- * state and its update; any other one is first replaced by its definition: a
- * select between the state's rows and the new ones.
+ * An append writes into the state itself; whatever else reads that state
+ * reads a copy made before.
  */
 #include "passes/fuse.h"
 #include <string.h>
@@ -71,6 +70,27 @@ static void mark_arithmetic(fusion *f, tegu_value v)
         slot->depth++;
 }
 
+/* Marks states that are read beside the append that overwrites them. */
+static void mark_stale(fusion *f)
+{
+    const tegu_graph *g = f->g;
+
+    for (tegu_value v = 1; v < g->nodes.count; v++) {
+        const tegu_node *node = tegu_graph_node(g, v);
+        if (node->op != TEGU_OP_STATE || !f->uses[v] ||
+            (!f->slots[v].root && f->uses[v] == 1 &&
+             tegu_graph_node(g, f->users[f->first_user[v]])->op ==
+                 TEGU_OP_APPEND))
+            continue;
+        for (uint32_t i = 0; i < g->updates.count; i++)
+            f->slots[v].stale |=
+                !strcmp(g->updates.data[i].state,
+                        tegu_node_text(node, "name")) &&
+                tegu_graph_node(g, g->updates.data[i].value)->op ==
+                    TEGU_OP_APPEND;
+    }
+}
+
 static void mark(fusion *f)
 {
     const tegu_graph *g = f->g;
@@ -85,32 +105,28 @@ static void mark(fusion *f)
         f->slots[g->results.data[i].value].root = true;
     for (uint32_t i = 0; i < g->updates.count; i++)
         f->slots[g->updates.data[i].value].root = true;
+    mark_stale(f);
 }
 
-/* --- appends that cannot write in place --- */
-
-/* True when `v` appends to a state that nothing else reads. */
-static bool appends_in_place(const tegu_graph *g, const uint32_t *uses,
-                             tegu_value v)
+static tegu_value copy_node(tegu_graph *into, const tegu_node *node,
+                            const tegu_value *inputs)
 {
-    const tegu_node *node = tegu_graph_node(g, v);
-    const tegu_node *state = tegu_graph_node(g, node->inputs[0]);
-    const char *name;
-    uint32_t readers = 0;
+    tegu_node_spec spec = {.op = node->op,
+                           .inputs = inputs,
+                           .input_count = node->input_count,
+                           .type = node->type,
+                           .attrs = node->attrs,
+                           .attr_count = tegu_op_get(node->op)->attr_count,
+                           .data = node->data,
+                           .data_borrowed = true,
+                           .body = node->body,
+                           .name = node->name,
+                           .loc = node->loc};
 
-    if (state->op != TEGU_OP_STATE)
-        return false;
-    name = tegu_node_text(state, "name");
-    for (tegu_value u = 1; u < g->nodes.count; u++) {
-        const tegu_node *n = tegu_graph_node(g, u);
-        if (n->op == TEGU_OP_STATE && !strcmp(tegu_node_text(n, "name"), name))
-            readers += uses[u];
-    }
-    for (uint32_t i = 0; i < g->updates.count; i++)
-        if (!strcmp(g->updates.data[i].state, name))
-            return readers == 1 && g->updates.data[i].value == v;
-    return false;
+    return tegu_graph_add(into, &spec);
 }
+
+/* --- preparation --- */
 
 static tegu_value iota_of_rows(tegu_graph *g, tegu_loc loc, tegu_dim rows)
 {
@@ -121,41 +137,48 @@ static tegu_value iota_of_rows(tegu_graph *g, tegu_loc loc, tegu_dim rows)
                       tegu_unit_type(g->unit, &type));
 }
 
-/* select(position <= row < position + n, x[row - position], state[row]) */
-static tegu_value define_append(tegu_graph *g, tegu_loc loc, tegu_value state,
-                                tegu_value x)
+/* size x as the size of an iota as long as that axis of x, which is a value of
+ * `from`. */
+static tegu_value size_of_iota(tegu_graph *into, const tegu_graph *from,
+                               const tegu_node *node)
 {
-    tegu_type type = *tegu_graph_type(g, state);
+    const tegu_type *type = tegu_graph_type(from, node->inputs[0]);
+    tegu_dim extent = type->dims[tegu_node_int(node, "axis")];
     tegu_attr axis = tegu_attr_of_int(TEGU_OP_SIZE, "axis", 0);
-    tegu_value position =
-        tegu_build(g, loc, TEGU_OP_POSITION, 0, NULL, 0, NULL, NULL);
-    tegu_value n = tegu_build(g, loc, TEGU_OP_SIZE, 1, &x, 1, &axis, NULL);
-    tegu_value row = tegu_build_binary(
-        g, loc, TEGU_OP_SUB, iota_of_rows(g, loc, type.dims[0]), position);
-    tegu_value zero = tegu_build_scalar(g, loc, TEGU_I32, 0);
-    tegu_value in = tegu_build_binary(
-        g, loc, TEGU_OP_AND, tegu_build_binary(g, loc, TEGU_OP_LE, zero, row),
-        tegu_build_binary(g, loc, TEGU_OP_LT, row, n));
-    tegu_value rows[] = {x, row};
-    tegu_value fresh =
-        tegu_build(g, loc, TEGU_OP_GATHER, 2, rows, 0, NULL, NULL);
+    tegu_value iota = iota_of_rows(into, node->loc, extent);
 
-    type.dtype = TEGU_BOOL;
-    for (uint32_t i = 1; i < type.rank; i++)
-        type.dims[i] = tegu_dim_static(1);
-    in = tegu_build_reshape(g, loc, in, tegu_unit_type(g->unit, &type));
-    tegu_value chosen[] = {in, fresh, state};
-    return tegu_build(g, loc, TEGU_OP_SELECT, 3, chosen, 0, NULL, NULL);
+    return tegu_build(into, node->loc, TEGU_OP_SIZE, 1, &iota, 1, &axis, NULL);
 }
 
-static tegu_value visit_append(tegu_rewriter *rw, tegu_value v)
+/* Gives an append a state node of its own. */
+static tegu_value separate_append(tegu_rewriter *rw, const tegu_node *node)
+{
+    tegu_value inputs[] = {rw->map[node->inputs[0]], rw->map[node->inputs[1]]};
+
+    if (rw->uses[node->inputs[0]] > 1)
+        inputs[0] = copy_node(rw->into,
+                              tegu_graph_node(rw->from, node->inputs[0]), NULL);
+    return copy_node(rw->into, node, inputs);
+}
+
+static tegu_value prepare(tegu_rewriter *rw, tegu_value v)
 {
     const tegu_node *node = tegu_graph_node(rw->from, v);
 
-    if (node->op != TEGU_OP_APPEND || appends_in_place(rw->from, rw->uses, v))
-        return tegu_rewriter_copy(rw, v);
-    return define_append(rw->into, node->loc, rw->map[node->inputs[0]],
-                         rw->map[node->inputs[1]]);
+    if (node->op == TEGU_OP_SIZE)
+        return size_of_iota(rw->into, rw->from, node);
+    if (node->op == TEGU_OP_APPEND)
+        return separate_append(rw, node);
+    return tegu_rewriter_copy(rw, v);
+}
+
+/* The graph with sizes of nothing but iotas, and states for one append each.
+ */
+static tegu_graph *prepare_graph(const tegu_graph *graph)
+{
+    tegu_graph *g = tegu_graph_rewrite(graph, TEGU_LEVEL_CORE, prepare, NULL);
+
+    return g ? tegu_graph_rewrite(g, TEGU_LEVEL_CORE, NULL, NULL) : NULL;
 }
 
 /* --- building --- */
@@ -178,42 +201,12 @@ static bool is_inlined_leaf(const tegu_graph *g, tegu_value v)
            node->op == TEGU_OP_SIZE || tegu_node_is_scalar_const(node);
 }
 
-static tegu_value copy_node(tegu_graph *into, const tegu_node *node,
-                            const tegu_value *inputs)
-{
-    tegu_node_spec spec = {.op = node->op,
-                           .inputs = inputs,
-                           .input_count = node->input_count,
-                           .type = node->type,
-                           .attrs = node->attrs,
-                           .attr_count = tegu_op_get(node->op)->attr_count,
-                           .data = node->data,
-                           .data_borrowed = true,
-                           .body = node->body,
-                           .name = node->name,
-                           .loc = node->loc};
-
-    return tegu_graph_add(into, &spec);
-}
-
-/* size x, in a body: the size of an iota as long as that axis of x. */
-static tegu_value inline_size(builder *b, const tegu_node *node)
-{
-    const tegu_type *type = tegu_graph_type(b->f->g, node->inputs[0]);
-    tegu_dim extent = type->dims[tegu_node_int(node, "axis")];
-    tegu_attr axis = tegu_attr_of_int(TEGU_OP_SIZE, "axis", 0);
-    tegu_value iota = iota_of_rows(b->body, node->loc, extent);
-
-    return tegu_build(b->body, node->loc, TEGU_OP_SIZE, 1, &iota, 1, &axis,
-                      NULL);
-}
-
 static tegu_value inline_leaf(builder *b, tegu_value v)
 {
     const tegu_node *node = tegu_graph_node(b->f->g, v);
 
     if (node->op == TEGU_OP_SIZE)
-        return inline_size(b, node);
+        return size_of_iota(b->body, b->f->g, node);
     return copy_node(b->body, node, NULL);
 }
 
@@ -335,7 +328,7 @@ static tegu_value build_kernel(builder *b, tegu_value root)
 /* The value for a result or update; a kernel that no other one has. */
 static tegu_value build_root(builder *b, tegu_value v, bool *taken)
 {
-    bool leaf = is_leaf(b->f->g, v);
+    bool leaf = b->f->slots[v].place == FUSE_LEAF;
     bool inlined = leaf && is_inlined_leaf(b->f->g, v);
     tegu_value value = b->map[v];
 
@@ -372,7 +365,11 @@ static tegu_graph *build(const fusion *f)
     for (tegu_value v = 1; v < count; v++) {
         if (f->slots[v].place != FUSE_OWN)
             continue;
-        b.map[v] = build_kernel(&b, v);
+        b.map[v] =
+            is_leaf(f->g, v)
+                ? build_copy(
+                      &b, copy_node(b.into, tegu_graph_node(f->g, v), NULL), 0)
+                : build_kernel(&b, v);
         if (!b.map[v])
             return NULL;
     }
@@ -386,7 +383,7 @@ static tegu_graph *fuse_graph(tegu_graph *graph, tegu_pass_env *env)
                 .epilogues = tegu_option_bool(env->options, "epilogues"),
                 .loops = tegu_option_bool(env->options, "loops")};
 
-    f.g = tegu_graph_rewrite(graph, TEGU_LEVEL_CORE, visit_append, NULL);
+    f.g = prepare_graph(graph);
     if (!f.g)
         return NULL;
     mark(&f);

@@ -46,6 +46,7 @@ typedef struct fuse_slot {
     bool region;     /* in a contraction's epilogue */
     bool chain;      /* reshape between an operand and a contraction */
     bool tail;       /* reshape at the end of a kernel: moves no index */
+    bool stale;      /* a state overwritten in this call: read as a copy */
     bool index_only; /* cheap function of iotas, position, scalars */
     /* of kernels' roots */
     fuse_kind kind;

@@ -335,7 +335,8 @@ static void place_value(fusion *f, tegu_value v)
     uint32_t home;
 
     if (tegu_op_kind_of(tegu_graph_node(f->g, v)->op) == TEGU_KIND_LEAF) {
-        slot->place = FUSE_LEAF;
+        slot->place = slot->stale ? FUSE_OWN : FUSE_LEAF;
+        slot->home = v;
         return;
     }
     if (slot->region)

@@ -11,7 +11,8 @@
 #include <llvm-c/Error.h>
 #include <llvm-c/LLJIT.h>
 #include <llvm-c/Orc.h>
-#include <llvm-c/Target.h>
+
+#include "codegen/object.h"
 
 struct tegu_code {
     LLVMOrcLLJITRef engine;
@@ -86,8 +87,7 @@ tegu_code *tegu_code_create(tegu_failure *failure)
         tegu_fail(failure, "out of memory");
         return NULL;
     }
-    LLVMInitializeNativeTarget();
-    LLVMInitializeNativeAsmPrinter();
+    tegu_object_initialise();
     if (!check(LLVMOrcCreateLLJIT(&code->engine, NULL), "cannot start the JIT",
                failure)) {
         free(code);

@@ -56,7 +56,7 @@ static void initialise_once(void)
     LLVMInstallFatalErrorHandler(on_fatal_error);
 }
 
-static void initialise(void)
+void tegu_object_initialise(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, initialise_once);
@@ -74,7 +74,7 @@ LLVMTargetMachineRef tegu_object_machine(const tegu_target *target,
 {
     LLVMTargetRef backend;
     char *text = NULL;
-    initialise();
+    tegu_object_initialise();
     if (LLVMGetTargetFromTriple(target->triple, &backend, &text)) {
         tegu_fail(failure, "this LLVM cannot generate code for %s: %s",
                   target->triple, text);

@@ -42,6 +42,10 @@ typedef struct tegu_bytes {
 
 void tegu_bytes_free(tegu_bytes *bytes);
 
+/* Registers LLVM's backends and our fatal-error handler, once per process.
+ * Called by whatever here needs it; thread-safe. */
+void tegu_object_initialise(void);
+
 /* A machine for the target: PIC, small code model, all of LLVM's code
  * generator optimisations.  NULL with a message; the caller disposes of it.
  */

@@ -79,13 +79,12 @@ static double visible_pairs(const counter *c, const frame *f,
     bool causal = tegu_node_bool(node, "causal");
     if (c->dense)
         return (double)queries * (double)keys;
-    int64_t first = first_query(c, f, node->inputs[3]);
+    int64_t row = first_query(c, f, node->inputs[3]);
     double pairs = 0;
-    for (int64_t i = 0; i < queries; i++) {
-        int64_t seen = causal && first + i + 1 < keys ? first + i + 1 : keys;
-        if (window > 0 && window < seen)
-            seen = window;
-        pairs += seen > 0 ? (double)seen : 0;
+    for (int64_t i = 0; i < queries; i++, row++) {
+        int64_t end = causal && row + 1 < keys ? row + 1 : keys;
+        int64_t begin = window > 0 && row >= window ? row - window + 1 : 0;
+        pairs += end > begin ? (double)(end - begin) : 0;
     }
     return pairs;
 }

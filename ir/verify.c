@@ -238,8 +238,7 @@ static bool check_body(const checker *c, tegu_value v, const tegu_node *node)
 static bool check_node(const checker *c, tegu_value v)
 {
     const tegu_node *node = tegu_graph_node(c->g, v);
-    if (!check_form(c, v, node) || (node->body && !check_body(c, v, node)) ||
-        !check_type(c, node))
+    if ((node->body && !check_body(c, v, node)) || !check_type(c, node))
         return false;
     if (c->entry && !check_symbols(c, node))
         return false;
@@ -279,8 +278,12 @@ static bool check_graph(const checker *c)
     if (!check_outputs(c))
         return false;
     bool good = true;
-    for (tegu_value v = 1; v < g->nodes.count; v++)
+    for (tegu_value v = 1; v < g->nodes.count; v++) {
+        /* Nothing can be said of what uses a malformed node. */
+        if (!check_form(c, v, tegu_graph_node(g, v)))
+            return false;
         good = check_node(c, v) && good;
+    }
     return good;
 }
 

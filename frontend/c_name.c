@@ -155,7 +155,7 @@ bool tegu_c_name_check(tegu_diag *diag, tegu_loc loc, tegu_c_use use,
 {
     static const char *const what[] = {[TEGU_C_MODEL] = "model",
                                        [TEGU_C_ENTRY] = "entry",
-                                       [TEGU_C_ARGUMENT] = "argument"};
+                                       [TEGU_C_ARGUMENT] = "name"};
     const char *why = NULL;
     if (!is_identifier(name))
         why = "is no C name: a letter, then letters, digits and '_'";

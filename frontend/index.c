@@ -108,12 +108,14 @@ static bool place(tegu_elab *el, const tegu_index *item, tegu_dim axis,
 static bool ends_inside(const tegu_elab *el, tegu_dim axis, tegu_dim hi)
 {
     int64_t low, high, end_low, end_high;
-    if (!tegu_dim_bounds(el->unit, axis, &low, &high) ||
-        !tegu_dim_bounds(el->unit, hi, &end_low, &end_high))
-        return false;
-    if (hi.symbol && hi.symbol == axis.symbol && hi.scale == axis.scale)
-        return hi.offset <= axis.offset;
-    return end_high <= low;
+    tegu_dim left = {.symbol = axis.symbol ? axis.symbol : hi.symbol};
+    if (!axis.symbol || !hi.symbol || axis.symbol == hi.symbol)
+        return !__builtin_sub_overflow(axis.scale, hi.scale, &left.scale) &&
+               !__builtin_sub_overflow(axis.offset, hi.offset, &left.offset) &&
+               tegu_dim_bounds(el->unit, left, &low, &high) && low >= 0;
+    return tegu_dim_bounds(el->unit, axis, &low, &high) &&
+           tegu_dim_bounds(el->unit, hi, &end_low, &end_high) &&
+           end_high <= low;
 }
 
 static bool range(tegu_elab *el, const tegu_index *item, tegu_dim axis,

@@ -11,6 +11,7 @@
  * Leaves   shapes of tensors to the language's loader.
  */
 #include "frontend/hf.h"
+#include "frontend/c_name.h"
 #include "frontend/frontend.h"
 
 #include <math.h>
@@ -321,7 +322,9 @@ static const char *model_name(const tegu_hf *hf)
         name.data[--name.count] = 0;
     if (name.count == 0)
         return hf->family->model_type;
-    if (is_keyword(name.data))
+    tegu_diag *unheard = tegu_diag_create(hf->arena);
+    if (is_keyword(name.data) ||
+        !tegu_c_name_check(unheard, tegu_loc_none(), TEGU_C_MODEL, name.data))
         tegu_text_printf(&name, "_%s", hf->family->model_type);
     return name.data;
 }

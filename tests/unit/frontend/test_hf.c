@@ -11,6 +11,7 @@
 #include "frontend/frontend.h"
 
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -369,6 +370,34 @@ a_folder_without_weights_can_be_imported_with_a_warning(void **state)
                                         "tokenizer \"tokenizer.json\"\n");
 }
 
+static void the_model_is_named_after_its_folder(void **state)
+{
+    static const struct {
+        const char *folder, *model;
+    } cases[] = {
+        {"Llama-3.2-1B", "model llama_3_2_1b\n"},
+        {"3b__v2.", "model m3b_v2\n"},
+        {"model", "model model_llama\n"},
+        {"static", "model static_llama\n"},
+        {"___", "model llama\n"},
+        {"x/.//", "model llama\n"},
+        {"a-name-that-is-much-longer-than-a-symbol-of-C-should-be",
+         "model a_name_that_is_much_longer_than_a_symbol\n"},
+    };
+    folder *f = *state;
+    const char *error;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *dir = tegu_path_join(f->arena, f->path, cases[i].folder);
+        assert_true(tegu_make_directory(f->arena, dir, &error));
+        put_config(f, llama, "{}");
+        char *config = tegu_path_join(f->arena, dir, "config.json");
+        assert_int_equal(rename(folder_file(f, "config.json"), config), 0);
+        assert_contains(import(f, dir), cases[i].model);
+        remove(config);
+        remove(dir);
+    }
+}
+
 static void names_are_taken_from_the_weights(void **state)
 {
     folder *f = *state;
@@ -457,6 +486,7 @@ int main(void)
         IN_FOLDER(all_problems_of_a_config_come_in_one_run_each_at_its_key),
         IN_FOLDER(broken_folders_are_errors),
         IN_FOLDER(a_folder_without_weights_can_be_imported_with_a_warning),
+        IN_FOLDER(the_model_is_named_after_its_folder),
         IN_FOLDER(names_are_taken_from_the_weights),
         IN_FOLDER(a_missing_tie_flag_is_read_off_the_weights),
         IN_FOLDER(tensors_that_nothing_uses_are_warned_of_once),

@@ -22,7 +22,7 @@ static const size_t largest_config = (size_t)16 << 20;
 
 static const tegu_hf_family families[] = {
     {"llama", "LlamaForCausalLM", "model.", "embed_tokens.weight",
-     tegu_hf_write_llama, 0},
+     tegu_hf_write_llama, TEGU_HF_MAY_BIAS},
     {"mistral", "MistralForCausalLM", "model.", "embed_tokens.weight",
      tegu_hf_write_llama, TEGU_HF_NEEDS_KV | TEGU_HF_WINDOW},
     {"qwen2", "Qwen2ForCausalLM", "model.", "embed_tokens.weight",

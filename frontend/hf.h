@@ -11,7 +11,8 @@ enum {
     TEGU_HF_QKV_BIAS = 1,   /* q, k and v always have a bias, o never */
     TEGU_HF_NEEDS_KV = 2,   /* num_key_value_heads has no neutral default */
     TEGU_HF_WINDOW = 4,     /* sliding_window counts; 4096 when missing */
-    TEGU_HF_MAY_WINDOW = 8  /* ... counts if use_sliding_window says so */
+    TEGU_HF_MAY_WINDOW = 8, /* ... counts if use_sliding_window says so */
+    TEGU_HF_MAY_BIAS = 16   /* attention_bias and mlp_bias are read */
 };
 
 typedef struct tegu_hf tegu_hf;

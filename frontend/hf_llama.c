@@ -196,11 +196,12 @@ static void read_activation(tegu_hf *hf)
 
 static void read_biases(tegu_hf *hf, llama *m)
 {
-    bool always = hf->family->traits & TEGU_HF_QKV_BIAS;
-    m->out_bias = tegu_config_bool(&hf->config, "attention_bias", false);
-    m->qkv_bias = always || m->out_bias;
-    m->out_bias = m->out_bias && !always;
-    m->mlp_bias = tegu_config_bool(&hf->config, "mlp_bias", false);
+    unsigned traits = hf->family->traits;
+    bool all = tegu_config_bool(&hf->config, "attention_bias", false);
+    bool mlp = tegu_config_bool(&hf->config, "mlp_bias", false);
+    m->out_bias = all && (traits & TEGU_HF_MAY_BIAS);
+    m->qkv_bias = m->out_bias || (traits & TEGU_HF_QKV_BIAS);
+    m->mlp_bias = mlp && (traits & TEGU_HF_MAY_BIAS);
 }
 
 static llama read_config(tegu_hf *hf)

@@ -159,6 +159,8 @@ static void features_of_a_config_appear_in_the_text(void **state)
          "entry step"},
         {&llama, "{\"max_position_embeddings\": 131072}",
          "axis context = 131072           # tokens"},
+        {&mistral, "{\"attention_bias\": true}",
+         "[dim, heads * head_dim])\n\n"},
         {&mistral, "{}", "causal = true, window = 32)"},
         {&mistral, "{\"sliding_window\": null}", "causal = true)"},
         {&mistral, "{\"sliding_window\": \"absent\"}", "window = 4096)"},

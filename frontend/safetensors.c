@@ -41,7 +41,8 @@ typedef struct reader {
     const unsigned char *data;
     size_t data_size;
     uint32_t errors_before;
-    TEGU_VEC(entry) entries;
+    entry *entries; /* as many as the header has members, or fewer */
+    uint32_t count;
     tegu_safetensors *file;
 } reader;
 
@@ -218,7 +219,7 @@ static void read_tensor(reader *r, const char *key, const json_t *value)
         return;
     e.tensor.name = tegu_arena_copy(r->arena, key, strlen(key) + 1);
     e.tensor.dtype_text = tegu_arena_copy(r->arena, dtype, strlen(dtype) + 1);
-    tegu_vec_push(r->arena, &r->entries, e);
+    r->entries[r->count++] = e;
 }
 
 static void read_metadata(reader *r, json_t *metadata)
@@ -260,6 +261,7 @@ static bool read_header(reader *r)
                           "the header %s", error);
     const char *key;
     json_t *value;
+    r->entries = TEGU_ARRAY(r->arena, entry, json_object_size(root));
     json_object_foreach(root, key, value)
     {
         if (strcmp(key, "__metadata__") == 0)
@@ -290,10 +292,10 @@ static int by_place(const void *a, const void *b)
 static bool check_layout(reader *r)
 {
     uint64_t end = 0;
-    if (r->entries.count > 1)
-        qsort(r->entries.data, r->entries.count, sizeof(entry), by_place);
-    for (uint32_t i = 0; i < r->entries.count; i++) {
-        const entry *e = &r->entries.data[i];
+    if (r->count > 1)
+        qsort(r->entries, r->count, sizeof(entry), by_place);
+    for (uint32_t i = 0; i < r->count; i++) {
+        const entry *e = &r->entries[i];
         if (e->begin != end)
             return malformed(
                 r, e->tensor.name,
@@ -323,9 +325,11 @@ static void publish(reader *r)
 {
     tegu_safetensors *file = r->file;
     file->index = tegu_map_create(r->arena);
-    for (uint32_t i = 0; i < r->entries.count; i++) {
-        tegu_stored_tensor t = r->entries.data[i].tensor;
-        t.data = r->data + r->entries.data[i].begin;
+    file->tensors.data = TEGU_ARRAY(r->arena, tegu_stored_tensor, r->count);
+    file->tensors.capacity = r->count;
+    for (uint32_t i = 0; i < r->count; i++) {
+        tegu_stored_tensor t = r->entries[i].tensor;
+        t.data = r->data + r->entries[i].begin;
         tegu_map_set(file->index, t.name, strlen(t.name), i);
         tegu_vec_push(r->arena, &file->tensors, t);
     }

@@ -356,11 +356,12 @@ static bool add_input(tegu_elab *el, tegu_frame *frame, tegu_entry *entry,
                       const tegu_formal *formal)
 {
     tegu_type type;
-    if (!formal->has_type || formal->value)
-        return tegu_elab_error(el, formal->loc, TEGU_E_ARGUMENT,
-                               "an entry's argument is a tensor: %s: f32[...]",
-                               formal->name);
-    bool ok = tegu_elab_type(el, &formal->type, &type);
+    bool plain = formal->has_type && !formal->value;
+    if (!plain)
+        tegu_elab_error(el, formal->loc, TEGU_E_ARGUMENT,
+                        "an entry's argument is a tensor: %s: f32[...]",
+                        formal->name);
+    bool ok = plain && tegu_elab_type(el, &formal->type, &type);
     tegu_term input = tegu_term_error();
     if (ok) {
         const tegu_type *interned = tegu_unit_type(el->unit, &type);

@@ -105,7 +105,7 @@ typedef struct tegu_elab {
 enum {
     TEGU_DEPTH_LIMIT = 1000,    /* nested evaluations */
     TEGU_STEP_LIMIT = 20000000, /* evaluations of one entry */
-    TEGU_NODE_LIMIT = 1000000   /* nodes of one graph */
+    TEGU_NODE_LIMIT = 250000    /* nodes of one graph */
 };
 
 /* An argument list, evaluated. */

@@ -374,6 +374,8 @@ static bool read_sign(tegu_lexer *lx, tegu_token *token)
     size_t start = lx->at;
     size_t length = sequence_length((unsigned char)lx->text[start]);
     lx->at += length;
+    token->kind = TEGU_TOK_NAME;
+    token->text = tegu_intern_cstr(lx->names, "_");
     return tegu_error(lx->diag, loc_at(lx, start, length), TEGU_E_SYNTAX,
                       "unexpected character '%s'",
                       tegu_escaped(lx->arena, lx->text + start, length));
@@ -381,17 +383,14 @@ static bool read_sign(tegu_lexer *lx, tegu_token *token)
 
 tegu_token tegu_lexer_next(tegu_lexer *lx)
 {
-    for (;;) {
-        skip_blank(lx);
-        tegu_token token = {.loc = loc_at(lx, lx->at, 1)};
-        int c = peek(lx, 0);
-        if (c < 0)
-            return token;
-        (void)(is_name_start(c) ? read_name(lx, &token)
-               : is_digit(c)    ? read_number(lx, &token)
-               : c == '"'       ? read_string(lx, &token)
-                                : read_sign(lx, &token));
-        if (token.kind != TEGU_TOK_END)
-            return token;
-    }
+    skip_blank(lx);
+    tegu_token token = {.loc = loc_at(lx, lx->at, 1)};
+    int c = peek(lx, 0);
+    if (c < 0)
+        return token;
+    token.bad = !(is_name_start(c) ? read_name(lx, &token)
+                  : is_digit(c)    ? read_number(lx, &token)
+                  : c == '"'       ? read_string(lx, &token)
+                                   : read_sign(lx, &token));
+    return token;
 }

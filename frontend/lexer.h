@@ -23,6 +23,7 @@ typedef struct tegu_token {
     const char *text;
     int64_t integer;
     double number;
+    bool bad; /* reported: whatever follows from it stays silent */
 } tegu_token;
 
 typedef struct tegu_lexer {
@@ -48,9 +49,8 @@ enum {
 bool tegu_lexer_init(tegu_lexer *lexer, tegu_arena *arena, tegu_diag *diag,
                      tegu_interner *names, const char *file, const char *text,
                      size_t size);
-/* The next token, END at the end and ever after.  A malformed name, number or
- * string is reported and given as a harmless one of its kind; a character that
- * begins nothing is reported and skipped. */
+/* The next token, END at the end and ever after.  A malformed one is reported
+ * and given as a `bad` token. */
 tegu_token tegu_lexer_next(tegu_lexer *lexer);
 
 /* "','", "name", "end of file": for "expected ...". */

@@ -195,7 +195,13 @@ static bool attr_of(tegu_elab *el, const tegu_site *site,
     return false;
 }
 
-/* All attributes that the site gives; *count < 0 after reporting. */
+/* Arguments by position that are inputs; further ones are attributes. */
+static uint32_t slots_of(const tegu_site *site, const tegu_op_info *info)
+{
+    return site->positional < info->max ? site->positional : info->max;
+}
+
+/* All attributes that the site gives. */
 static bool attrs_of(tegu_elab *el, tegu_site *site, tegu_op op,
                      const tegu_value *values, uint32_t inputs,
                      tegu_attr *attrs, uint32_t *count)
@@ -226,19 +232,22 @@ static bool attrs_of(tegu_elab *el, tegu_site *site, tegu_op op,
     return tegu_site_finish(el, site, known, info->attr_count);
 }
 
+/* Inputs given, less a last one that is none. */
 static bool check_count(tegu_elab *el, const tegu_site *site,
                         const tegu_op_info *info, uint32_t *inputs)
 {
-    *inputs = site->positional < info->max ? site->positional : info->max;
-    while (*inputs > info->min &&
-           site->args.data[*inputs - 1].term.kind == TEGU_TERM_NONE &&
-           *inputs == site->positional)
+    uint32_t slots = slots_of(site, info);
+    bool any = info->max == 255;
+    *inputs = slots;
+    if (slots > info->min &&
+        site->args.data[slots - 1].term.kind == TEGU_TERM_NONE)
         --*inputs;
     if (site->positional >= info->min &&
-        site->positional <= info->max + info->attr_count)
+        site->positional <= info->max + (any ? 0 : info->attr_count))
         return true;
     const char *want =
-        info->max == 255 ? tegu_format(el->arena, "%d or more", info->min)
+        any && !site->positional
+            ? tegu_format(el->arena, "%d or more", info->min)
         : info->min == info->max
             ? tegu_format(el->arena, "%d", info->min)
             : tegu_format(el->arena, "%d to %d", info->min, info->max);

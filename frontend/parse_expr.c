@@ -302,6 +302,10 @@ static tegu_expr *parse_parenthesis(tegu_parser *p)
 static tegu_expr *parse_literal(tegu_parser *p)
 {
     tegu_expr *e = new_expr(p, TEGU_EXPR_ERROR, p->token.loc);
+    if (p->token.bad) {
+        tegu_parser_advance(p);
+        return e;
+    }
     switch ((int)p->token.kind) {
     case TEGU_TOK_INTEGER:
         e->kind = TEGU_EXPR_INTEGER;

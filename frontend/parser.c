@@ -21,7 +21,9 @@ bool tegu_parser_error(tegu_parser *p, tegu_loc loc, const char *format, ...)
 {
     if (p->failed)
         return false;
-    p->failed = p->errors = true;
+    p->failed = true;
+    if (p->token.bad)
+        return false;
     va_list args;
     va_start(args, format);
     const char *text = tegu_format_v(p->arena, format, args);
@@ -64,7 +66,7 @@ bool tegu_parser_name(tegu_parser *p, const char *what, tegu_named *name)
     *name = (tegu_named){"_", p->token.loc};
     if (p->failed)
         return false;
-    if (p->token.kind != TEGU_TOK_NAME) {
+    if (p->token.kind != TEGU_TOK_NAME || p->token.bad) {
         const char *text = tegu_token_text(p->token.kind);
         if (p->token.kind > TEGU_TOK_STRING && text[1] >= 'a')
             return tegu_parser_error(p, p->token.loc,
@@ -83,7 +85,7 @@ bool tegu_parser_string(tegu_parser *p, const char *what, tegu_named *text)
     *text = (tegu_named){"", p->token.loc};
     if (p->failed)
         return false;
-    if (p->token.kind != TEGU_TOK_STRING)
+    if (p->token.kind != TEGU_TOK_STRING || p->token.bad)
         return tegu_parser_expected(p, what);
     text->name = p->token.text;
     tegu_parser_advance(p);

@@ -19,7 +19,6 @@ typedef struct tegu_parser {
     uint32_t nesting;
     bool failed; /* an error in this statement was reported;
                     the rest of it stays silent */
-    bool errors; /* an error in this file was reported */
 } tegu_parser;
 
 void tegu_parser_advance(tegu_parser *p);

@@ -232,16 +232,15 @@ static void add_results(generator *gen)
     }
 }
 
-/* Of three ops drawn, the one that has been made least often. */
-static tegu_op least_covered(generator *gen)
+/* Of two ops drawn, the one that the program has fewer of. */
+static tegu_op rarer_op(generator *gen)
 {
     tegu_op best = TEGU_OP_COUNT;
-    for (int i = 0; i < 3;) {
+    for (int i = 0; i < 2;) {
         tegu_op op = (tegu_op)numeric_below(&gen->rng, TEGU_OP_COUNT);
         if (!generate_knows(op))
             continue;
-        if (best == TEGU_OP_COUNT ||
-            gen->options->coverage[op] < gen->options->coverage[best])
+        if (best == TEGU_OP_COUNT || gen->made[op] < gen->made[best])
             best = op;
         i++;
     }
@@ -249,7 +248,7 @@ static tegu_op least_covered(generator *gen)
 }
 
 static void start(generator *gen, numeric_model *model, uint64_t seed,
-                  generate_options *options)
+                  const generate_options *options)
 {
     *gen = (generator){.model = model,
                        .unit = model->unit,
@@ -272,7 +271,7 @@ static void start(generator *gen, numeric_model *model, uint64_t seed,
     tegu_vec_push(unit->arena, &unit->entries, entry);
 }
 
-numeric_model generate_model(uint64_t seed, generate_options *options)
+numeric_model generate_model(uint64_t seed, const generate_options *options)
 {
     numeric_model model = numeric_create();
     generator gen;
@@ -288,14 +287,22 @@ numeric_model generate_model(uint64_t seed, generate_options *options)
     tegu_value state =
         numeric_chance(&gen.rng, 0.1) ? add_replaced_state(&gen) : 0;
     uint32_t nodes = 1 + numeric_below(&gen.rng, options->max_nodes);
-    for (uint32_t i = 0; i < nodes; i++)
-        generate_op(&gen, least_covered(&gen));
+    for (uint32_t i = 0; i < nodes; i++) {
+        tegu_op op = rarer_op(&gen);
+        if (generate_op(&gen, op))
+            gen.made[op]++;
+    }
     if (state)
         update_replaced_state(&gen, state);
     add_results(&gen);
-    for (tegu_value v = 1; v < gen.g->nodes.count; v++)
-        options->coverage[tegu_graph_node(gen.g, v)->op]++;
     if (model.unit->states.count)
         model.calls = 1 + numeric_below(&gen.rng, 3);
     return model;
+}
+
+void generate_count(const numeric_model *model, uint32_t *nodes)
+{
+    const tegu_graph *g = numeric_entry(model)->graph;
+    for (tegu_value v = 1; v < g->nodes.count; v++)
+        nodes[tegu_graph_node(g, v)->op]++;
 }

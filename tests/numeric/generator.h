@@ -9,11 +9,12 @@ typedef struct generator {
     numeric_model *model;
     tegu_unit *unit;
     tegu_graph *g;
-    generate_options *options;
+    const generate_options *options;
     numeric_rng rng;
     tegu_axis_id symbol; /* 0: the program has static shapes only */
     tegu_dim rows;       /* extent that appends write; zero: none yet */
     uint32_t params;
+    uint32_t made[TEGU_OP_COUNT]; /* nodes of the program by op */
 } generator;
 
 /* Leaves (generate.c). */

@@ -12,6 +12,7 @@ typedef tegu_executor *(*numeric_backend)(numeric_model *model);
 typedef struct numeric_named_backend {
     const char *name;
     numeric_backend backend;
+    uint32_t programs; /* random ones that ctest runs */
 } numeric_named_backend;
 
 /* The interpreter first. */

@@ -156,11 +156,12 @@ static bool compare_result(const tegu_shadow *want, const tegu_tensor *got,
     return true;
 }
 
-static bool one_call(const numeric_model *model, const tegu_graph *reference,
-                     tegu_executor *executor, tegu_shadow *states,
-                     numeric_tally *tally, numeric_mismatch *mismatch)
+static bool one_call(const numeric_model *model, tegu_executor *executor,
+                     tegu_shadow *states, numeric_tally *tally,
+                     numeric_mismatch *mismatch)
 {
     const tegu_entry *entry = numeric_entry(model);
+    const tegu_graph *reference = entry->graph;
     uint32_t inputs = entry->arguments.count;
     uint32_t results = reference->results.count;
     tegu_shadow shadows[NUMERIC_MAX_RESULTS];
@@ -187,14 +188,13 @@ static bool one_call(const numeric_model *model, const tegu_graph *reference,
     return true;
 }
 
-bool numeric_agrees(const numeric_model *model, const tegu_graph *reference,
-                    tegu_executor *executor, numeric_tally *tally,
-                    numeric_mismatch *mismatch)
+bool numeric_agrees(const numeric_model *model, tegu_executor *executor,
+                    numeric_tally *tally, numeric_mismatch *mismatch)
 {
     tegu_shadow *states = tegu_interp_states(model->unit, model->arena);
     for (uint32_t i = 0; i < model->calls; i++) {
         mismatch->call = i;
-        if (!one_call(model, reference, executor, states, tally, mismatch))
+        if (!one_call(model, executor, states, tally, mismatch))
             return false;
     }
     return true;

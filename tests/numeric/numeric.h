@@ -57,13 +57,11 @@ typedef struct numeric_mismatch {
     double got, exact, bound;
 } numeric_mismatch;
 
-/* Calls the executor model->calls times beside the shadow interpreter on
- * `reference`, the graph that defines the entry; false at the first element
- * that differs by more than 2 * bound + the least denormal, or when either
- * reports an error (element -1). */
-bool numeric_agrees(const numeric_model *model, const tegu_graph *reference,
-                    tegu_executor *executor, numeric_tally *tally,
-                    numeric_mismatch *mismatch);
+/* Calls the executor model->calls times beside the shadow interpreter of the
+ * model; false at the first element that differs by more than 2 * bound + the
+ * least denormal, or when either reports an error (element -1). */
+bool numeric_agrees(const numeric_model *model, tegu_executor *executor,
+                    numeric_tally *tally, numeric_mismatch *mismatch);
 /* One element: NaN, infinities and exact results must be met exactly. */
 bool numeric_accepts(double got, double exact, double bound);
 void numeric_print_tally(const numeric_tally *tally, const char *title);

@@ -34,7 +34,7 @@ typedef enum fuse_order {
     FUSE_MANY   /* several times per element */
 } fuse_order;
 
-enum { FUSE_NOWHERE = 0, FUSE_ANYWHERE = UINT32_MAX };
+enum { FUSE_NOWHERE = 0, FUSE_ANYWHERE = INT32_MAX };
 
 typedef struct fuse_slot {
     fuse_place place;

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* bench.h - what the passes' tests share: a work bench with one unit on it. */
+#ifndef TEGU_TESTS_BENCH_H
+#define TEGU_TESTS_BENCH_H
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "passes/pass.h"
+
+typedef struct bench {
+    tegu_arena *arena;
+    tegu_diag *diag;
+    tegu_unit *unit;
+    tegu_manager_report report; /* of the last run */
+} bench;
+
+/* An empty bench; close frees everything. */
+bench bench_open(void);
+void bench_close(bench *b);
+/* Puts the unit of IR text on a new bench, with the prelude; the test fails
+ * when it is wrong. */
+bench bench_text(const char *text);
+/* The bundled llama written by hand, shapes only, with fewer layers. */
+bench bench_llama(const char *layers);
+
+/* Runs a pipeline, verified and checked after each step. */
+bool bench_try(bench *b, const char *pipeline);
+/* The same; the test fails with the messages when it does not work. */
+void bench_run(bench *b, const char *pipeline);
+const char *bench_printed(bench *b);
+tegu_graph *bench_graph(const bench *b);
+/* The first message begins so; forgets all. */
+void assert_message(bench *b, const char *prefix);
+/* Kernels of the graph, of one family unless NULL. */
+uint32_t count_kernels(const tegu_graph *g, const char *family);
+/* Nodes of an op in a graph, kernels' bodies included. */
+uint32_t count_ops(const tegu_graph *g, tegu_op op);
+
+#endif

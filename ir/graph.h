@@ -100,7 +100,7 @@ typedef struct tegu_node_spec {
  * silently. */
 tegu_value tegu_graph_add(tegu_graph *g, const tegu_node_spec *spec);
 
-/* Short builders over tegu_graph_add; loc of the new node = g's cursor. */
+/* Short builders over tegu_graph_add. */
 tegu_value tegu_build(tegu_graph *g, tegu_loc loc, tegu_op op,
                       uint32_t input_count, const tegu_value *inputs,
                       uint32_t attr_count, const tegu_attr *attrs,

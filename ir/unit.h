@@ -22,7 +22,8 @@ typedef struct tegu_axis {
 typedef enum tegu_source_kind {
     TEGU_SOURCE_NONE,      /* no data: plan and check only */
     TEGU_SOURCE_DATA,      /* bytes in memory or a mapped file */
-    TEGU_SOURCE_RANDOM     /* normal(0, std) from seed and the name's hash */
+    TEGU_SOURCE_RANDOM     /* normal(0, std) from seed and name; integers
+                               truncated */
 } tegu_source_kind;
 
 typedef struct tegu_param {

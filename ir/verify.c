@@ -317,6 +317,37 @@ static bool check_update(const checker *c, uint32_t i)
     return true;
 }
 
+/* The rows that an append, or a kernel whose result is one, writes. */
+static tegu_dim appended_rows(const tegu_graph *g, tegu_value v)
+{
+    const tegu_node *node = tegu_graph_node(g, v);
+    if (node->op == TEGU_OP_KERNEL) {
+        g = node->body;
+        node = tegu_graph_node(g, g->results.data[0].value);
+    }
+    return tegu_graph_type(g, node->inputs[1])->dims[0];
+}
+
+/* The position advances by the rows appended: one number for all caches. */
+static bool check_rows(const checker *c)
+{
+    const tegu_graph *g = c->g;
+    tegu_dim rows = {0};
+    bool first = true;
+    for (uint32_t i = 0; i < g->updates.count; i++) {
+        tegu_value v = g->updates.data[i].value;
+        if (!appended_state(g, v))
+            continue;
+        if (!first && !tegu_dim_equal(rows, appended_rows(g, v)))
+            return broken(c, tegu_graph_node(g, v)->loc,
+                          "entry '%s' appends different numbers of rows",
+                          c->entry->name);
+        rows = appended_rows(g, v);
+        first = false;
+    }
+    return true;
+}
+
 /* Results and arguments become parameters of one C function. */
 static bool check_result(const checker *c, uint32_t i)
 {
@@ -380,7 +411,7 @@ static bool check_entry(checker *c)
         good = check_result(c, i) && good;
     for (uint32_t i = 0; i < c->g->updates.count; i++)
         good = check_update(c, i) && good;
-    return good;
+    return good && check_rows(c);
 }
 
 /* --- units --- */

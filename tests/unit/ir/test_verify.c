@@ -402,6 +402,9 @@ static const struct {
      "entry 'e' updates 'q', which is no state"},
     {"entry e core {\n%1 = state {name=\"h\"} : f32[8]\n%2 = const [1] : f32[1]\n%3 = neg %1 : f32[8]\n%4 = append %3, %2 : f32[8]\nreturn \"r\" %4\n}\n",
      "%4 appends to what is no appended state"},
+    {"state \"l\" append : f32[8]\nentry e(\"x\" : f32[T], \"y\" : f32[S]) core {\n%1 = state {name=\"k\"} : f32[8]\n%2 = state {name=\"l\"} : f32[8]\n"
+     "%3 = input {name=\"x\"} : f32[T]\n%4 = input {name=\"y\"} : f32[S]\n%5 = append %1, %3 : f32[8]\n%6 = append %2, %4 : f32[8]\nupdate \"k\" %5\nupdate \"l\" %6\n}\n",
+     "entry 'e' appends different numbers of rows"},
     {"entry e core {\n%1 = const [1, 2] : f32[2]\n%2 = softmax %1 : f32[2]\nreturn \"r\" %2\n}\n",
      "%2: 'softmax' cannot stand in a core graph"},
     {"entry e model {\n%1 = const [1, 2] : f32[2]\n%2 = kernel %1 {family=\"loop\"} : f32[2] {\n%1 = arg {index=0} : f32[2]\nreturn %1\n}\nreturn \"r\" %2\n}\n",

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* main.c - the only main(): parses the command line, runs the command, prints
+ * the diagnostics, returns the documented exit code.
+ *
+ * Memory failure anywhere below comes back here by the arena's failure jump.
+ */
+#include "frontend/cli/cli.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+static int (*const commands[TEGU_COMMAND_COUNT])(tegu_cli *) = {
+#define TEGU_COMMAND(id, name, operands, min, max, summary, details) \
+    [TEGU_COMMAND_##id] = tegu_command_##id,
+#include "frontend/cli/options.def"
+};
+
+static bool is_word(const char *word, const char *long_name, const char *other)
+{
+    return strcmp(word, long_name) == 0 || strcmp(word, other) == 0;
+}
+
+/* `tegu --help`, `tegu --version`, `tegu COMMAND --help`. */
+static bool answer_at_once(tegu_cli *cli, int argc, char **argv)
+{
+    if (argc == 2 && is_word(argv[1], "--version", "-V")) {
+        puts("tegu " TEGU_VERSION);
+        return true;
+    }
+    if (argc == 2 && is_word(argv[1], "--help", "-h"))
+        return tegu_command_HELP(cli) == 0;
+    for (int c = 0; argc > 2 && c < TEGU_COMMAND_COUNT; c++) {
+        if (strcmp(argv[1], tegu_commands[c].name) != 0)
+            continue;
+        for (int i = 2; i < argc && strcmp(argv[i], "--"); i++) {
+            if (is_word(argv[i], "--help", "-h")) {
+                tegu_help_command(stdout, (tegu_command)c);
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static int run(tegu_cli *cli, int argc, char **argv)
+{
+    cli->args.command = TEGU_COMMAND_HELP;
+    if (answer_at_once(cli, argc, argv))
+        return 0;
+    int code = 0;
+    if (tegu_args_parse(cli, argc, argv))
+        code = commands[cli->args.command](cli);
+    if (fflush(stdout) != 0 && code == 0) {
+        tegu_error(cli->diag, tegu_loc_file("<stdout>"), TEGU_E_CANNOT_WRITE,
+                   "cannot write to standard output");
+    }
+    int worst = tegu_diag_exit_code(cli->diag);
+    return worst ? worst : code;
+}
+
+/* A standard stream that the caller closed is opened on /dev/null, so that no
+ * output file gets its number; past a file size limit, write() shall fail
+ * like on a full disk, not end the program. */
+static void prepare_process(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+    signal(SIGXFSZ, SIG_IGN);
+}
+
+int main(int argc, char **argv)
+{
+    prepare_process();
+    tegu_arena *arena = tegu_arena_create();
+    if (!arena) {
+        fputs("tegu: error: out of memory [E0003]\n", stderr);
+        return 71;
+    }
+    jmp_buf failure;
+    if (setjmp(failure)) {
+        fputs("tegu: error: out of memory [E0003]\n", stderr);
+        return 71;
+    }
+    tegu_arena_on_failure(arena, &failure);
+    tegu_cli *cli = TEGU_NEW(arena, tegu_cli);
+    cli->arena = arena;
+    cli->diag = tegu_diag_create(arena);
+    int code = run(cli, argc, argv);
+    tegu_diag_render(cli->diag, stderr, isatty(STDERR_FILENO) == 1);
+    tegu_arena_destroy(arena);
+    return code;
+}

@@ -217,6 +217,16 @@ static bool dim_is_known(const tegu_unit *unit, tegu_dim d)
     return known;
 }
 
+static bool type_error(const tegu_unit *unit, const tegu_type *type,
+                       const char *what, tegu_loc loc, tegu_diag_id id,
+                       const char *why)
+{
+    const char *subject =
+        what ? tegu_format(unit->arena, "'%s'", what) : "this";
+    return tegu_error(unit->diag, loc, id, "%s is %s: %s", subject,
+                      tegu_type_string(unit, unit->arena, type), why);
+}
+
 bool tegu_type_check(const tegu_unit *unit, const tegu_type *type,
                      const char *what, tegu_loc loc, tegu_diag_id as)
 {
@@ -225,23 +235,23 @@ bool tegu_type_check(const tegu_unit *unit, const tegu_type *type,
     int64_t bytes = (int64_t)tegu_dtype_bytes(type->dtype);
     if (type->rank > TEGU_MAX_RANK)
         return tegu_error(unit->diag, loc, large,
-                          "'%s' has %u axes; at most %d are allowed", what,
-                          type->rank, TEGU_MAX_RANK);
+                          "'%s' has %u axes; at most %d are allowed",
+                          what ? what : "type", type->rank, TEGU_MAX_RANK);
     for (uint32_t i = 0; i < type->rank; i++) {
         tegu_dim d = type->dims[i];
         int64_t lo, hi;
         if (!dim_is_known(unit, d))
             return tegu_error(unit->diag, loc, own ? TEGU_E_INTERNAL : as,
-                              "'%s' has an extent over an unknown axis", what);
+                              "'%s' has an extent over an unknown axis",
+                              what ? what : "type");
         if (!tegu_dim_bounds(unit, d, &lo, &hi) ||
             __builtin_mul_overflow(bytes, hi > 1 ? hi : 1, &bytes) ||
             bytes >= (int64_t)1 << 62)
-            return tegu_error(unit->diag, loc, large, "'%s' is %s: too large",
-                              what, tegu_type_string(unit, unit->arena, type));
+            return type_error(unit, type, what, loc, large, "too large");
         if (lo < 0)
-            return tegu_error(unit->diag, loc, own ? TEGU_E_SHAPE : as,
-                              "'%s' is %s: axis %u can be negative", what,
-                              tegu_type_string(unit, unit->arena, type), i);
+            return type_error(
+                unit, type, what, loc, own ? TEGU_E_SHAPE : as,
+                tegu_format(unit->arena, "axis %u can be negative", i));
     }
     return true;
 }

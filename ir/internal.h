@@ -29,7 +29,8 @@ bool tegu_attr_default(tegu_unit *unit, const tegu_attr_info *info,
                        tegu_attr *attr);
 
 /* Checks a type's own limits (rank, extents >= 0, elements, bytes) and that
- * its axes are the unit's; reports at loc, `as` as above. */
+ * its axes are the unit's; reports at loc, `as` as above.  `what` has the
+ * type; NULL: it stands by itself. */
 bool tegu_type_check(const tegu_unit *unit, const tegu_type *type,
                      const char *what, tegu_loc loc, tegu_diag_id as);
 

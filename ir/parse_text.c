@@ -464,7 +464,7 @@ bool tegu_read_type(tegu_cursor *c, const tegu_type **result)
             return false;
     }
     tegu_loc loc = tegu_cursor_loc(c, start, (size_t)(c->at - start));
-    if (!tegu_type_check(c->unit, &type, "a type", loc, TEGU_DIAG_COUNT))
+    if (!tegu_type_check(c->unit, &type, NULL, loc, TEGU_DIAG_COUNT))
         return false;
     *result = tegu_unit_type(c->unit, &type);
     return true;

@@ -195,14 +195,24 @@ static void check_pointers(writer *w)
     for (uint32_t i = 0; i < entry->graph->results.count; i++)
         tegu_abi_require(e, tegu_abi_not_null(e, w->outputs[i]),
                          TEGU_ABI_E_NULL);
-    if (w->entry->buffers.count)
-        tegu_abi_require(e, tegu_abi_not_null(e, w->workspace),
-                         TEGU_ABI_E_NULL);
     tegu_abi_require(e, tegu_abi_aligned(e, w->weights), TEGU_ABI_E_ALIGN);
     tegu_abi_require(e, tegu_abi_aligned(e, w->state), TEGU_ABI_E_ALIGN);
-    if (w->entry->buffers.count)
-        tegu_abi_require(e, tegu_abi_aligned(e, w->workspace),
-                         TEGU_ABI_E_ALIGN);
+}
+
+/* A workspace that nothing is written to may be missing. */
+static void check_workspace(writer *w, LLVMValueRef bytes)
+{
+    tegu_emitter *e = w->e;
+    LLVMBuilderRef b = e->builder;
+    LLVMValueRef needed = lay_out(w);
+    LLVMValueRef none =
+        LLVMBuildICmp(b, LLVMIntEQ, needed, tegu_emit_int(e, 0), "");
+    LLVMValueRef there = tegu_abi_not_null(e, w->workspace);
+    LLVMValueRef aligned = tegu_abi_aligned(e, w->workspace);
+    tegu_abi_require(e, LLVMBuildOr(b, none, there, ""), TEGU_ABI_E_NULL);
+    tegu_abi_require(e, LLVMBuildOr(b, none, aligned, ""), TEGU_ABI_E_ALIGN);
+    tegu_abi_require(e, LLVMBuildICmp(b, LLVMIntUGE, bytes, needed, ""),
+                     TEGU_ABI_E_SIZE);
 }
 
 static void check_values(writer *w, LLVMValueRef workspace_bytes)
@@ -212,10 +222,7 @@ static void check_values(writer *w, LLVMValueRef workspace_bytes)
     tegu_abi_require(e, tegu_abi_matches(e, w->plan, w->state),
                      TEGU_ABI_E_MISMATCH);
     tegu_abi_require(e, in_bounds(w), TEGU_ABI_E_BOUNDS);
-    LLVMValueRef needed = lay_out(w);
-    tegu_abi_require(e,
-                     LLVMBuildICmp(b, LLVMIntUGE, workspace_bytes, needed, ""),
-                     TEGU_ABI_E_SIZE);
+    check_workspace(w, workspace_bytes);
     w->position = tegu_abi_field(e, e->i64, w->state, TEGU_STATE_POSITION);
     for (uint32_t i = 0; i < w->entry->appends.count; i++) {
         const tegu_append_check *check = &w->entry->appends.data[i];

@@ -220,21 +220,26 @@ static const char *status_text(int32_t status)
                                                          : "unknown status";
 }
 
-static uint32_t fill_slots(session *s, const tegu_plan_entry *entry,
-                           const tegu_tensor *inputs,
-                           const tegu_tensor *outputs, slot *slots)
+/* Tensors without elements may come without memory; the ABI wants some. */
+static void *some(session *s, void *data)
+{
+    return data ? data : s->state.base;
+}
+
+static void fill_slots(session *s, const tegu_plan_entry *entry,
+                       const tegu_tensor *inputs, const tegu_tensor *outputs,
+                       slot *slots)
 {
     uint32_t n = 0;
     slots[n++].pointer = &s->context;
     for (uint32_t i = 0; i < entry->symbols.count; i++)
         slots[n++].number = s->symbols[entry->symbols.data[i]];
     for (uint32_t i = 0; i < entry->entry->arguments.count; i++)
-        slots[n++].pointer = inputs[i].data;
+        slots[n++].pointer = some(s, inputs[i].data);
     for (uint32_t i = 0; i < entry->entry->graph->results.count; i++)
-        slots[n++].pointer = outputs[i].data;
+        slots[n++].pointer = some(s, outputs[i].data);
     slots[n++].pointer = s->workspace.base;
     slots[n].number = (int64_t)s->workspace.size;
-    return n;
 }
 
 static bool run_entry(session *s, const tegu_plan_entry *entry,

@@ -93,6 +93,13 @@ static const char *plain_path(tegu_elab *el, const char *name)
     return tegu_text_cstr(&out);
 }
 
+/* The unit keeps the file, so that no output is written over it. */
+static void add_read_file(importer *im, const char *path, const tegu_file *file)
+{
+    tegu_vec_push(im->source->el->arena, &im->source->el->unit->files, *file);
+    add_file(im, path, (const char *)file->data, file->size);
+}
+
 static void follow(importer *im, const tegu_decl *decl)
 {
     tegu_elab *el = im->source->el;
@@ -120,7 +127,7 @@ static void follow(importer *im, const tegu_decl *decl)
         tegu_error(el->diag, decl->loc, TEGU_E_NO_INPUT, "cannot read '%s': %s",
                    tegu_escaped(el->arena, path, strlen(path)), error);
     else
-        add_file(im, path, (const char *)file.data, file.size);
+        add_read_file(im, path, &file);
 }
 
 /* Appends a file's declarations, each import in place of its own. */
@@ -293,7 +300,11 @@ tegu_unit *tegu_load(tegu_arena *arena, tegu_diag *diag, const char *path,
                    "cannot read the model: %s", error);
         return NULL;
     }
-    return ir ? load_ir(arena, diag, path, &file, options)
-              : tegu_language_load(arena, diag, path, (const char *)file.data,
-                                   file.size, options);
+    tegu_unit *unit =
+        ir ? load_ir(arena, diag, path, &file, options)
+           : tegu_language_load(arena, diag, path, (const char *)file.data,
+                                file.size, options);
+    if (unit)
+        tegu_vec_push(arena, &unit->files, file);
+    return unit;
 }

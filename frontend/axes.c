@@ -170,6 +170,13 @@ static bool check_linear(const operands *o)
            (o->count < 3 || pair(o, 1, 0, 2, 0));
 }
 
+/* w [N, K], a [r, K], b [N, r] and m [N] */
+static bool check_lora(const operands *o)
+{
+    return pair(o, 0, 1, 1, 1) && pair(o, 0, 0, 2, 0) && pair(o, 1, 0, 2, 1) &&
+           (o->count < 4 || pair(o, 0, 0, 3, 0));
+}
+
 static bool check_norm(const operands *o)
 {
     for (uint32_t i = 1; i < o->count; i++)
@@ -201,6 +208,7 @@ static const struct {
     {"SELECT", check_broadcast},    {"CONTRACT", check_contract},
     {"LINEAR", check_linear},       {"NORM", check_norm},
     {"APPEND", check_append},       {"ATTENTION", check_attention},
+    {"LORA", check_lora},           {"DORA", check_lora},
 };
 
 /* Any number of inputs: all axes but the one along which they follow. */

@@ -43,6 +43,9 @@ typedef struct tegu_inference {
     RULE(APPEND, false)                                                        \
     RULE(LINEAR, false)                                                        \
     RULE(EMBED, false)                                                         \
+    RULE(LORA, false)                                                          \
+    RULE(SINGLORA, false)                                                      \
+    RULE(DORA, false)                                                          \
     RULE(ROWS, false)                                                          \
     RULE(NORM, false)                                                          \
     RULE(ROPE, false)                                                          \

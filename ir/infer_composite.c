@@ -7,6 +7,7 @@
 #include "ir/infer.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 static bool want_vector(const tegu_inference *c, uint32_t i, tegu_dim extent)
@@ -57,6 +58,50 @@ bool tegu_shape_NORM(tegu_inference *c)
     return (eps >= 0 && eps <= 1) ||
            tegu_refuse(c, TEGU_E_ATTRIBUTE, "got eps=%g; it must lie in 0 to 1",
                        eps);
+}
+
+/* --- adapted weights --- */
+
+static bool want_scale(const tegu_inference *c)
+{
+    double scale = tegu_inference_attr(c, "scale")->as.f;
+    return isfinite(scale) ||
+           tegu_refuse(c, TEGU_E_ATTRIBUTE, "got scale=%g; it must be finite",
+                       scale);
+}
+
+bool tegu_shape_LORA(tegu_inference *c)
+{
+    if (!tegu_want_rank(c, 0, 2, "a matrix [out, in]") ||
+        !tegu_want_rank(c, 1, 2, "a matrix [r, in]") ||
+        !tegu_want_rank(c, 2, 2, "a matrix [out, r]") ||
+        !tegu_want_same(c, 0, 1, 1, 1, "input extents") ||
+        !tegu_want_same(c, 0, 0, 2, 0, "output extents") ||
+        !tegu_want_same(c, 1, 0, 2, 1, "ranks") || !want_scale(c))
+        return false;
+    c->out = *tegu_operand(c, 0);
+    return true;
+}
+
+bool tegu_shape_SINGLORA(tegu_inference *c)
+{
+    const tegu_type *w = tegu_operand(c, 0);
+    if (!tegu_want_rank(c, 0, 2, "a matrix [out, in]") ||
+        !tegu_want_rank(c, 1, 2, "a matrix [max(out, in), r]") ||
+        !want_scale(c))
+        return false;
+    if (!tegu_dim_is_static(w->dims[0]) || !tegu_dim_is_static(w->dims[1]))
+        return tegu_refuse(c, TEGU_E_SHAPE,
+                           "got %s; its extents must be static",
+                           tegu_shown(c, w));
+    uint32_t longer = w->dims[0].offset < w->dims[1].offset;
+    c->out = *w;
+    return tegu_want_same(c, 0, longer, 1, 0, "larger extents");
+}
+
+bool tegu_shape_DORA(tegu_inference *c)
+{
+    return tegu_shape_LORA(c) && want_vector(c, 3, tegu_operand(c, 0)->dims[0]);
 }
 
 /* --- rope --- */

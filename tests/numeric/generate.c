@@ -218,16 +218,24 @@ static void update_replaced_state(generator *gen, tegu_value state)
 
 /* --- programs --- */
 
+/* Most values that nothing uses become results; the rest is dead. */
 static void add_results(generator *gen)
 {
     tegu_graph *g = gen->g;
-    uint32_t wanted = 1 + numeric_below(&gen->rng, 3);
-    for (uint32_t i = 0; i < wanted; i++) {
-        tegu_value v = g->nodes.count - 1;
-        if (i > 0)
-            v = 1 + numeric_below(&gen->rng, v);
+    const uint32_t *uses = tegu_graph_uses(g, gen->model->arena);
+    uint8_t *used = TEGU_ARRAY(gen->model->arena, uint8_t, g->nodes.count);
+    for (tegu_value v = 1; v < g->nodes.count; v++)
+        for (uint32_t i = 0; i < tegu_graph_node(g, v)->input_count; i++)
+            used[tegu_graph_node(g, v)->inputs[i]] = 1;
+    uint32_t wanted = 1 + numeric_below(&gen->rng, NUMERIC_MAX_RESULTS - 1);
+    for (tegu_value v = g->nodes.count; v-- > 1 && g->results.count < wanted;) {
+        bool sink = !used[v] && !uses[v];
+        if (v + 1 != g->nodes.count &&
+            !(sink && numeric_chance(&gen->rng, 0.8)))
+            continue;
         const char *name = tegu_intern_cstr(
-            gen->unit->names, tegu_format(gen->model->arena, "r%u", i));
+            gen->unit->names,
+            tegu_format(gen->model->arena, "r%u", g->results.count));
         tegu_graph_add_result(g, name, v);
     }
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* native.c - see native.h. */
 #include "tests/numeric/native.h"
+#include "codegen/codegen.h"
 #include "passes/pass.h"
 
 static tegu_executor *interpreted(numeric_model *model)
@@ -29,12 +30,40 @@ static tegu_executor *lowered_2(numeric_model *model)
     return lower(model, "-O2") ? interpreted(model) : NULL;
 }
 
+/* The object that `tegu compile` would write, run in this process. */
+static tegu_executor *compiled(numeric_model *model, int level)
+{
+    tegu_target target;
+    tegu_failure failure;
+    if (!lower(model, level == 0 ? "-O0" : "-O2") ||
+        !tegu_target_find(&target, NULL, NULL, NULL, &failure))
+        return NULL;
+    tegu_codegen_options options = {
+        .target = &target, .level = level, .pipeline = "", .provenance = ""};
+    tegu_artifact *artifact = tegu_codegen(model->unit, model->arena, &options);
+    tegu_jit_options jit = {.threads = 1};
+    return artifact ? tegu_jit_create(model->unit, model->arena, artifact, &jit)
+                    : NULL;
+}
+
+static tegu_executor *compiled_0(numeric_model *model)
+{
+    return compiled(model, 0);
+}
+
+static tegu_executor *compiled_2(numeric_model *model)
+{
+    return compiled(model, 2);
+}
+
 const numeric_named_backend *numeric_backends(uint32_t *count)
 {
     static const numeric_named_backend backends[] = {
         {"interpreter", interpreted, 500},
         {"kernels of -O0, interpreted", lowered_0, 1000},
         {"kernels of -O2, interpreted", lowered_2, 1000},
+        {"native code of -O0", compiled_0, 1000},
+        {"native code of -O2", compiled_2, 1000},
     };
     *count = sizeof backends / sizeof *backends;
     return backends;

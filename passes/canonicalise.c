@@ -145,7 +145,7 @@ static tegu_value apply_first(sweep *s, tegu_graph *g, tegu_value v)
     for (uint32_t t = 0; t < TABLES; t++) {
         for (uint32_t i = 0; i < s->tables[t].count; i++, index++) {
             const tegu_rule *rule = &s->tables[t].rules[i];
-            tegu_match m = {.g = g, .value = v, .node = *tegu_graph_node(g, v)};
+            tegu_match m = {.g = g, .node = *tegu_graph_node(g, v)};
             tegu_value to;
             if (!match(&m, rule->pattern, v))
                 continue;

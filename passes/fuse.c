@@ -17,6 +17,9 @@
 #include "passes/fuse.h"
 #include <string.h>
 
+/* Arithmetic on indices longer than this is computed once, not copied. */
+enum { INDEX_DEPTH_MAX = 8 };
+
 /* --- facts --- */
 
 static bool is_leaf(const tegu_graph *g, tegu_value v)
@@ -68,6 +71,7 @@ static void mark_arithmetic(fusion *f, tegu_value v)
     }
     if (kind == TEGU_KIND_MAP && slot->depth < UINT32_MAX)
         slot->depth++;
+    slot->index_only &= slot->depth <= INDEX_DEPTH_MAX;
 }
 
 /* Marks states that are read beside the append that overwrites them. */

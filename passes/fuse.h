@@ -39,15 +39,16 @@ enum { FUSE_NOWHERE = 0, FUSE_ANYWHERE = INT32_MAX };
 typedef struct fuse_slot {
     fuse_place place;
     fuse_order order;
-    uint32_t home;   /* root of the kernel that computes it */
-    uint32_t depth;  /* arithmetic ops from leaves, saturating */
-    bool root;       /* a result or update of the graph */
-    bool operand;    /* must be a kernel operand */
-    bool region;     /* in a contraction's epilogue */
-    bool chain;      /* reshape between an operand and a contraction */
-    bool tail;       /* reshape at the end of a kernel: moves no index */
-    bool stale;      /* a state overwritten in this call: read as a copy */
-    bool index_only; /* cheap function of iotas, position, scalars */
+    uint32_t home;     /* root of the kernel that computes it */
+    uint32_t depth;    /* arithmetic ops from leaves, saturating */
+    uint32_t repeated; /* arithmetic ops above it, evaluated several times */
+    bool root;         /* a result or update of the graph */
+    bool operand;      /* must be a kernel operand */
+    bool region;       /* in a contraction's epilogue */
+    bool chain;        /* reshape between an operand and a contraction */
+    bool tail;         /* reshape at the end of a kernel: moves no index */
+    bool stale;        /* a state overwritten in this call: read as a copy */
+    bool index_only;   /* cheap function of iotas, position, scalars */
     /* of kernels' roots */
     fuse_kind kind;
     tegu_value anchor; /* the contraction of a contract kernel */

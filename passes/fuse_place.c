@@ -23,8 +23,8 @@
 #include "passes/fuse.h"
 
 enum {
-    SIZE_MAX_NODES = 128, /* values in one kernel */
-    REPEATED_MAX = 4      /* arithmetic ops evaluated several times */
+    SIZE_MAX_NODES = 96, /* values in one kernel */
+    REPEATED_MAX = 4     /* arithmetic ops evaluated several times */
 };
 
 bool fuse_trailing(const tegu_type *to, const tegu_type *from, uint32_t *lead)
@@ -201,7 +201,8 @@ static bool loop_holds(const fusion *f, tegu_value v, fuse_order order,
     case TEGU_KIND_MAP:
         if (order != FUSE_MANY)
             return true;
-        return tegu_op_has(op, TEGU_CHEAP) && f->slots[v].depth <= REPEATED_MAX;
+        return tegu_op_has(op, TEGU_CHEAP) &&
+               f->slots[v].repeated <= REPEATED_MAX;
     case TEGU_KIND_INDEX: return order != FUSE_MANY;
     case TEGU_KIND_REDUCE:
         if (order != FUSE_FULL && order != FUSE_ROW)
@@ -299,6 +300,7 @@ static void place_own(fusion *f, tegu_value v)
     slot->place = FUSE_OWN;
     slot->home = v;
     slot->order = FUSE_FULL;
+    slot->repeated = 0;
     slot->size = 1;
     slot->tail = node->op == TEGU_OP_RESHAPE;
     if (node->op != TEGU_OP_ATTENTION) {
@@ -328,6 +330,21 @@ static void place_inside(fusion *f, tegu_value v, uint32_t home,
     f->slots[home].size++;
 }
 
+/* Arithmetic ops from v to where its kernel starts to evaluate several times,
+ * v included. */
+static uint32_t repetition(const fusion *f, tegu_value v, fuse_order order)
+{
+    tegu_op op = tegu_graph_node(f->g, v)->op;
+    uint32_t most = 0;
+
+    if (order != FUSE_MANY)
+        return 0;
+    for (uint32_t k = f->first_user[v]; k < f->first_user[v + 1]; k++)
+        if (f->slots[f->users[k]].repeated > most)
+            most = f->slots[f->users[k]].repeated;
+    return most + (tegu_op_kind_of(op) == TEGU_KIND_MAP);
+}
+
 static void place_value(fusion *f, tegu_value v)
 {
     fuse_slot *slot = &f->slots[v];
@@ -350,6 +367,7 @@ static void place_value(fusion *f, tegu_value v)
         return;
     }
     home = common_home(f, v, &order);
+    slot->repeated = repetition(f, v, order);
     if (holds(f, v, order, home)) {
         place_inside(f, v, home, order);
     } else if (free_to_copy(f, v) && !epilogue_reads(f, v)) {

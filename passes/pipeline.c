@@ -66,6 +66,14 @@ static const struct {
 
 enum { PRESET_COUNT = sizeof presets / sizeof presets[0] };
 
+const char *tegu_preset_step(int level, uint32_t i, const char **why)
+{
+    if (i >= presets[level].count)
+        return NULL;
+    *why = presets[level].steps[i].why;
+    return presets[level].steps[i].text;
+}
+
 /* --- parsing --- */
 
 typedef struct parser {

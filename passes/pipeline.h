@@ -17,6 +17,8 @@ struct tegu_pipeline {
     TEGU_VEC(tegu_step) steps;
 };
 
+/* Step i of a preset, and why it stands there; NULL past the end. */
+const char *tegu_preset_step(int level, uint32_t i, const char **why);
 /* "fuse{loops=false}": the step with options that differ from defaults. */
 void tegu_step_print(tegu_text *text, const tegu_step *step);
 

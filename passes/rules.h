@@ -42,8 +42,7 @@ struct tegu_pattern {
 
 typedef struct tegu_match {
     tegu_graph *g;
-    tegu_value value; /* the node matched */
-    tegu_node node;   /* a copy of it */
+    tegu_node node; /* a copy of the node matched */
     tegu_value bound[TEGU_BIND_MAX];
 } tegu_match;
 

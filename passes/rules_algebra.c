@@ -285,7 +285,8 @@ static tegu_value cast_widened(const tegu_match *m)
 /* clang-format off */
 static const tegu_rule rules[] = {
     {"commute-constants", P_TRAIT(COMMUTES, TEGU_P_CONST(0), Y), commute},
-    {"reassociate",       P_TRAIT(ASSOCIATES, P_TRAIT(ASSOCIATES, X, C1), C2), reassociate},
+    {"reassociate",       P_TRAIT(ASSOCIATES, P_TRAIT(ASSOCIATES, X, C1), C2),
+                          reassociate},
     {"add-zero",          P(ADD, X, C1), keep_x_plus_zero},
     {"add-neg",           P(ADD, X, P(NEG, Y)), to_sub},
     {"neg-add",           P(ADD, P(NEG, Y), X), to_sub},
@@ -310,7 +311,8 @@ static const tegu_rule rules[] = {
     {"pow-reciprocal",    P(POW, X, NUMBER(-1)), to_reciprocal},
     {"max-lowest",        P(MAX, X, NUMBER(-INFINITY)), keep_x},
     {"min-highest",       P(MIN, X, NUMBER(INFINITY)), keep_x},
-    {"unary-idempotent",  P_TRAIT(IDEMPOTENT, P_TRAIT(IDEMPOTENT, X)), keep_inner},
+    {"unary-idempotent",  P_TRAIT(IDEMPOTENT, P_TRAIT(IDEMPOTENT, X)),
+                          keep_inner},
     {"binary-idempotent", P_TRAIT(IDEMPOTENT, X, X), keep_x_of_two},
     {"not-not",           P(NOT, P(NOT, X)), keep_x},
     {"not-equal",         P(NOT, P(EQ, X, Y)), to_ne},

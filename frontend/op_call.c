@@ -211,8 +211,9 @@ static bool attrs_of(tegu_elab *el, tegu_site *site, tegu_op op,
     *count = 0;
     for (uint32_t i = 0; i < info->attr_count; i++) {
         const tegu_attr_info *row = &info->attrs[i];
+        uint32_t at = slots_of(site, info) + i;
         tegu_site_arg *arg =
-            inputs + i < site->positional ? &site->args.data[inputs + i] : NULL;
+            at < site->positional ? &site->args.data[at] : NULL;
         tegu_site_arg *named = tegu_site_take(site, row->key);
         known[i] = row->key;
         if (arg && named)

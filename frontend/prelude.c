@@ -9,7 +9,6 @@
  */
 #include "frontend/prelude.h"
 #include "frontend/elab.h"
-#include <assert.h>
 #include <string.h>
 
 static tegu_module *parse_prelude(tegu_unit *unit)
@@ -17,11 +16,8 @@ static tegu_module *parse_prelude(tegu_unit *unit)
     tegu_decls decls = {0};
     tegu_module *module = TEGU_NEW(unit->arena, tegu_module);
     module->index = tegu_map_create(unit->arena);
-    bool ok =
-        tegu_parse(unit->arena, unit->diag, unit->names, "<prelude>",
-                   (const char *)tegu_prelude_text, tegu_prelude_size, &decls);
-    assert(ok);
-    (void)ok;
+    tegu_parse(unit->arena, unit->diag, unit->names, "<prelude>",
+               (const char *)tegu_prelude_text, tegu_prelude_size, &decls);
     for (uint32_t i = 0; i < decls.count; i++) {
         const tegu_decl *d = decls.data[i];
         tegu_symbol symbol = {.name = d->name, .loc = d->loc, .decl = d};
@@ -88,7 +84,11 @@ static tegu_value expand(void *data, tegu_graph *into, const tegu_node *node,
     for (uint32_t i = 0; i < module->symbols.count; i++)
         module->symbols.data[i].failed = false;
     tegu_symbol *symbol = tegu_module_find(module, site.name);
-    assert(symbol);
+    if (!symbol) {
+        tegu_error(unit->diag, node->loc, TEGU_E_INTERNAL,
+                   "the prelude does not define '%s'", site.name);
+        return 0;
+    }
     collect(unit->arena, node, inputs, &site);
     tegu_term result = tegu_elab_call(&el, symbol, &site);
     return tegu_elab_tensor(&el, node->loc, &result, TEGU_DTYPE_COUNT);

@@ -231,7 +231,8 @@ static shade mod_shade(shade a, shade b)
         return (shade){y, 0};
     double q = fabs(trunc(a.x / b.x));
     double e = a.e + q * b.e;
-    bool inside = fabs(b.x) - fabs(y) > 2 * e && (q == 0 || fabs(y) > 2 * e);
+    bool inside =
+        fabs(b.x) - fabs(y) > 2 * (e + b.e) && (q == 0 || fabs(y) > 2 * e);
     return (shade){y, inside && isfinite(y) ? e : INFINITY};
 }
 
@@ -329,11 +330,12 @@ static bool undecided(shade a, shade b)
     }
 ROWS1(neg)
 ROWS1(abs)
-ROWS1(sign) ROWS1(floor) ROWS1(ceil) ROWS1(round) ROWS1(exp) ROWS1(log)
-    ROWS1(sqrt) ROWS1(rsqrt) ROWS1(tanh) ROWS1(erf) ROWS1(sin) ROWS1(cos)
-        ROWS1(sigmoid) ROWS2(add) ROWS2(sub) ROWS2(mul) ROWS2(div) ROWS2(mod)
-            ROWS2(pow) ROWS2(max) ROWS2(min) COMPARE(eq, ==) COMPARE(ne, !=)
-                COMPARE(lt, <) COMPARE(le, <=)
+ROWS1(sign)
+ROWS1(floor) ROWS1(ceil) ROWS1(round) ROWS1(exp) ROWS1(log) ROWS1(sqrt)
+    ROWS1(rsqrt) ROWS1(tanh) ROWS1(erf) ROWS1(sin) ROWS1(cos) ROWS1(sigmoid)
+        ROWS2(add) ROWS2(sub) ROWS2(mul) ROWS2(div) ROWS2(mod) ROWS2(pow)
+            ROWS2(max) ROWS2(min) COMPARE(eq, ==) COMPARE(ne, !=) COMPARE(lt, <)
+                COMPARE(le, <=)
 
     /* Of two numbers that may both be meant, the one chosen and a bound that
      * reaches the other. */

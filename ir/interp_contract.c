@@ -97,32 +97,32 @@ static void multiply(int64_t k, const double *a, const double *b,
 
 /* --- results --- */
 
-static void store_shadow(const problem *p, double exact, double error,
-                         double *to_exact, double *to_bound)
+/* Whether the finite products could, in some order, overflow and turn an
+ * infinite sum into NaN: column r of a's panel with column c of b's. */
+static bool may_overflow(int64_t k, const double *a, const double *b, int r,
+                         int c)
+{
+    double size = 0;
+    for (int64_t i = 0; i < k; i++) {
+        double product = fabs(a[i * TILE + r] * b[i * TILE + c]);
+        size += isfinite(product) ? product : 0;
+    }
+    return size >= (double)FLT_MAX;
+}
+
+/* The bound of element (r, c) of a tile. */
+static double bound_of(const problem *p, const double *a, const double *b,
+                       int r, int c, double exact, double error)
 {
     bool errors =
         p->a.planes[TEGU_PLANE_BOUND] || p->b.planes[TEGU_PLANE_BOUND];
-    double bound = error + (double)p->k * 0x1p-149;
-    if (p->k == 0)
-        bound = 0;
-    else if (!isfinite(exact))
-        bound = errors ? INFINITY : 0;
-    else if (!(error < p->gamma * (double)FLT_MAX))
-        bound = INFINITY; /* a part of the sum may overflow */
-    tegu_bound_settle(&exact, &bound);
-    *to_exact = exact;
-    *to_bound = bound;
-}
-
-static void store(const problem *p, int64_t at, double value, double error,
-                  tegu_cell *out)
-{
-    if (p->shadow)
-        store_shadow(p, value, error,
-                     (double *)tegu_cell_at(out, TEGU_PLANE_EXACT) + at,
-                     (double *)tegu_cell_at(out, TEGU_PLANE_BOUND) + at);
-    else
-        ((float *)tegu_cell_at(out, TEGU_PLANE_DATA))[at] = (float)value;
+    if (p->k == 0 || (isnan(exact) && !errors))
+        return 0;
+    if (!isfinite(exact))
+        return errors || may_overflow(p->k, a, b, r, c) ? INFINITY : 0;
+    if (!(error < p->gamma * (double)FLT_MAX))
+        return INFINITY; /* a part of the sum may overflow */
+    return error + (double)p->k * 0x1p-149;
 }
 
 /* Panels of a against one panel of b: rows i.., columns j... */
@@ -130,13 +130,23 @@ static void tile(const problem *p, int64_t batch, int64_t i, int64_t j,
                  const double *a, const double *b, tegu_cell *out)
 {
     double value[TILE][TILE] = {{0}}, error[TILE][TILE] = {{0}};
+    float *values = tegu_cell_at(out, TEGU_PLANE_DATA);
+    double *exact = tegu_cell_at(out, TEGU_PLANE_EXACT);
+    double *bound = tegu_cell_at(out, TEGU_PLANE_BOUND);
     multiply(p->k, a, b, value);
     for (int f = 1; f < (int)p->factors; f++)
         multiply(p->k, a + f * p->k * TILE, b + f * p->k * TILE, error);
     for (int r = 0; r < TILE && i + r < p->m; r++)
-        for (int c = 0; c < TILE && j + c < p->n; c++)
-            store(p, (batch * p->m + i + r) * p->n + j + c, value[r][c],
-                  error[r][c], out);
+        for (int c = 0; c < TILE && j + c < p->n; c++) {
+            int64_t at = (batch * p->m + i + r) * p->n + j + c;
+            if (!p->shadow) {
+                values[at] = (float)value[r][c];
+                continue;
+            }
+            exact[at] = value[r][c];
+            bound[at] = bound_of(p, a, b, r, c, value[r][c], error[r][c]);
+            tegu_bound_settle(&exact[at], &bound[at]);
+        }
 }
 
 static void contract(const problem *p, double *panels_a, double *panel_b,

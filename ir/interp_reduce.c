@@ -117,17 +117,19 @@ static void sum_shadow(reader r, double *exact, double *bound)
     while (next_chunk(&r))
         for (int64_t i = 0; i < r.n; i++) {
             sum += r.x[i];
-            size += fabs(r.x[i]);
+            size += isfinite(r.x[i]) ? fabs(r.x[i]) : 0;
             error += r.e[i];
         }
     double g = tegu_bound_gamma(n - 1);
     *exact = sum;
     if (n <= 1)
         *bound = error;
+    else if (size >= (double)FLT_MAX && !isnan(sum))
+        *bound = INFINITY; /* a part of the sum may overflow */
     else if (!isfinite(sum))
         *bound = error == 0 ? 0 : INFINITY;
     else
-        *bound = size < (double)FLT_MAX ? error * (1 + g) + g * size : INFINITY;
+        *bound = error * (1 + g) + g * size;
     tegu_bound_settle(exact, bound);
 }
 

@@ -208,6 +208,7 @@ static void update_replaced_state(generator *gen, tegu_value state)
     tegu_value next = 0;
     for (tegu_value v = g->nodes.count; v-- > 1 && !next;)
         if (v != state && tegu_graph_node(g, v)->op != TEGU_OP_STATE &&
+            tegu_graph_node(g, v)->op != TEGU_OP_APPEND &&
             tegu_type_equal(tegu_graph_type(g, v), tegu_graph_type(g, state)))
             next = v;
     if (!next)

@@ -42,9 +42,13 @@ bench bench_text(const char *text)
 bench bench_llama(const char *layers)
 {
     bench b = bench_open();
-    tegu_define defines[] = {{"layers", layers}, {"context", "16"}};
-    tegu_load_options options = {
-        .defines = defines, .define_count = 2, .without_weights = true};
+    tegu_define defines[] = {
+        {"layers", layers}, {"context", "16"}, {"dim", "32"},  {"heads", "4"},
+        {"kv_heads", "2"},  {"hidden", "48"},  {"vocab", "64"}};
+    tegu_load_options options = {.defines = defines,
+                                 .define_count =
+                                     sizeof defines / sizeof defines[0],
+                                 .without_weights = true};
 
     b.unit =
         tegu_load(b.arena, b.diag, "examples/03_llama/llama.tegu", &options);

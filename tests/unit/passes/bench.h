@@ -24,7 +24,7 @@ void bench_close(bench *b);
 /* Puts the unit of IR text on a new bench, with the prelude; the test fails
  * when it is wrong. */
 bench bench_text(const char *text);
-/* The bundled llama written by hand, shapes only, with fewer layers. */
+/* The llama example, small and without weights. */
 bench bench_llama(const char *layers);
 
 /* Runs a pipeline, verified and checked after each step. */

@@ -4,6 +4,7 @@
 include(CMakePackageConfigHelpers)
 
 install(TARGETS tegu RUNTIME)
+set_target_properties(tegu_runtime PROPERTIES EXPORT_NAME runtime)
 install(TARGETS tegu_runtime EXPORT teguTargets ARCHIVE)
 install(FILES include/tegu/runtime.h
     DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/tegu)

@@ -5,6 +5,8 @@ include(CMakePackageConfigHelpers)
 
 install(TARGETS tegu RUNTIME)
 set_target_properties(tegu_runtime PROPERTIES EXPORT_NAME runtime)
+target_include_directories(tegu_runtime PUBLIC
+    $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 install(TARGETS tegu_runtime EXPORT teguTargets ARCHIVE)
 install(FILES include/tegu/runtime.h
     DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/tegu)

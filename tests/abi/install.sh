@@ -15,7 +15,7 @@ test -s "$work/prefix/share/bash-completion/completions/tegu"
 echo "-- find_package and tegu_add_model"
 cmake -S examples/06_cmake -B "$work/consumer" -G Ninja \
     -DCMAKE_PREFIX_PATH="$work/prefix" >/dev/null
-cmake --build "$work/consumer" >/dev/null
+cmake --build "$work/consumer" >"$work/log" || { cat "$work/log"; exit 1; }
 "$work/consumer/consumer"
 
 echo "-- pkg-config"

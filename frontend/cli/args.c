@@ -37,15 +37,15 @@ static bool usage(tegu_cli *cli, const char *format, const char *word)
     return tegu_error(cli->diag, tegu_loc_none(), TEGU_E_USAGE, "%s", text);
 }
 
-static bool unknown(tegu_cli *cli, const char *kind, const char *word,
-                    const char *const *names, size_t count)
+static bool unknown_command(tegu_cli *cli, const char *word,
+                            const char *const *names, size_t count)
 {
     const char *shown = tegu_escaped(cli->arena, word, strlen(word));
     const char *near = tegu_nearest(word, names, count);
     return tegu_error(cli->diag, tegu_loc_none(), TEGU_E_USAGE,
-                      "unknown %s '%s'%s%s%s", kind, shown,
-                      near ? "; did you mean '" : "", near ? near : "",
-                      near ? "'?" : "");
+                      "unknown command '%s'%s%s%s", shown,
+                      near ? "; did you mean '" : ": see 'tegu help'",
+                      near ? near : "", near ? "'?" : "");
 }
 
 static bool parse_command(tegu_cli *cli, const char *word)
@@ -58,7 +58,7 @@ static bool parse_command(tegu_cli *cli, const char *word)
             return true;
         }
     }
-    return unknown(cli, "command", word, names, TEGU_COMMAND_COUNT);
+    return unknown_command(cli, word, names, TEGU_COMMAND_COUNT);
 }
 
 static bool applies(const tegu_cli *cli, int option)
@@ -97,11 +97,11 @@ static bool unknown_option(tegu_cli *cli, const char *word)
     const char *bare = word + strspn(word, "-");
     const char *shown = tegu_escaped(cli->arena, word, strlen(word));
     const char *near = tegu_nearest(bare, names, count);
+    const char *command = tegu_commands[cli->args.command].name;
     return tegu_error(cli->diag, tegu_loc_none(), TEGU_E_USAGE,
-                      "'tegu %s' has no option '%s'%s%s%s",
-                      tegu_commands[cli->args.command].name, shown,
-                      near ? "; did you mean '--" : "", near ? near : "",
-                      near ? "'?" : "");
+                      "'tegu %s' has no option '%s'%s%s'%s", command, shown,
+                      near ? "; did you mean '--" : ": see 'tegu help ",
+                      near ? near : command, near ? "?" : "");
 }
 
 /* Stores an option whose value is `inline_value` or the next word. */
@@ -171,6 +171,9 @@ bool tegu_args_parse(tegu_cli *cli, int argc, char **argv)
     if ((int)cli->args.operands.count > info->max)
         return usage(cli, "one word too many: '%s'",
                      cli->args.operands.data[info->max]);
+    for (uint32_t i = 0; i < cli->args.operands.count; i++)
+        if (!cli->args.operands.data[i][0])
+            return usage(cli, "%s is empty", info->operands);
     return true;
 }
 
@@ -187,10 +190,10 @@ const char *tegu_args_text(const tegu_args *args, tegu_cli_option option,
 }
 
 static bool out_of_range(tegu_cli *cli, tegu_cli_option option,
-                         const char *text, double lo, double hi)
+                         const char *text, const char *lo, const char *hi)
 {
     return tegu_error(cli->diag, tegu_loc_none(), TEGU_E_USAGE,
-                      "--%s takes a number from %.12g to %.12g, not '%s'",
+                      "--%s takes a number from %s to %s, not '%s'",
                       tegu_cli_options[option].long_name, lo, hi,
                       tegu_escaped(cli->arena, text, strlen(text)));
 }
@@ -206,7 +209,9 @@ bool tegu_args_int(tegu_cli *cli, tegu_cli_option option, int64_t fallback,
     errno = 0;
     long long n = strtoll(text, &end, 10);
     if (errno || end == text || *end || n < lo || n > hi)
-        return out_of_range(cli, option, text, (double)lo, (double)hi);
+        return out_of_range(cli, option, text,
+                            tegu_format(cli->arena, "%lld", (long long)lo),
+                            tegu_format(cli->arena, "%lld", (long long)hi));
     *value = n;
     return true;
 }
@@ -221,7 +226,9 @@ bool tegu_args_float(tegu_cli *cli, tegu_cli_option option, double fallback,
     char *end;
     double x = strtod(text, &end);
     if (end == text || *end || !isfinite(x) || x < lo || x > hi)
-        return out_of_range(cli, option, text, lo, hi);
+        return out_of_range(cli, option, text,
+                            tegu_format(cli->arena, "%g", lo),
+                            tegu_format(cli->arena, "%g", hi));
     *value = x;
     return true;
 }

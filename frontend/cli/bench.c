@@ -181,6 +181,10 @@ static bool report(bench *b, json_t *all)
 {
     tegu_arena *arena = b->cli->arena;
     if (!tegu_args_has(&b->cli->args, TEGU_CLI_QUIET)) {
+        if (!json_array_size(all))
+            printf("| %-16s | %8s | threads | %9s | %21s | GFLOP/s | of peak | "
+                   "  GB/s | of read |\n",
+                   "model", "params", "test", "tokens/s (median)");
         printf("limits with %lld thread%s: %.1f GFLOP/s, %.1f GB/s read\n",
                (long long)b->threads, b->threads == 1 ? "" : "s",
                tegu_summarise(arena, &b->flops).median / 1e9,
@@ -196,22 +200,30 @@ static bool report(bench *b, json_t *all)
     return true;
 }
 
-/* One thread count. */
-static bool bench_threads(tegu_cli *cli, int64_t threads, json_t *all)
+static bool read_options(bench *b)
 {
-    bench b = {.cli = cli, .threads = threads};
-    tegu_pool *pool = NULL;
+    tegu_cli *cli = b->cli;
     tegu_failure failure;
-    if (!tegu_args_int(cli, TEGU_CLI_COUNT, 512, 1, INT32_MAX, &b.prompt) ||
+    if (!tegu_args_int(cli, TEGU_CLI_COUNT, 512, 1, INT32_MAX, &b->prompt) ||
         !tegu_args_int(cli, TEGU_CLI_GENERATE, 128, 1, INT32_MAX,
-                       &b.generate) ||
-        !tegu_args_int(cli, TEGU_CLI_REPEAT, 5, 1, 1000, &b.repeat) ||
-        !tegu_target_find(&b.target, NULL, NULL, NULL, &failure) ||
-        !tegu_open_pool(cli, threads, &pool))
+                       &b->generate) ||
+        !tegu_args_int(cli, TEGU_CLI_REPEAT, 5, 1, 1000, &b->repeat))
+        return false;
+    return tegu_target_find(&b->target, NULL, NULL, NULL, &failure) ||
+           tegu_error(cli->diag, tegu_loc_none(), TEGU_E_UNSUPPORTED, "%s",
+                      failure.text);
+}
+
+/* One thread count. */
+static bool bench_threads(bench b, json_t *all)
+{
+    tegu_cli *cli = b.cli;
+    tegu_pool *pool = NULL;
+    if (!tegu_open_pool(cli, b.threads, &pool))
         return false;
     b.session = tegu_session_open(cli, false);
     bool ok = b.session &&
-              tegu_session_native(cli, b.session, NULL, threads, pool) &&
+              tegu_session_native(cli, b.session, NULL, b.threads, pool) &&
               tegu_lm_init(cli, b.session, &b.lm);
     if (ok) {
         tegu_workload_init(cli, &b.lm, b.prompt, b.generate, &b.work);
@@ -228,28 +240,44 @@ static bool bench_threads(tegu_cli *cli, int64_t threads, json_t *all)
     return ok;
 }
 
-int tegu_command_BENCH(tegu_cli *cli)
+enum { MOST_COUNTS = 64 };
+
+/* The thread counts of "1,2,4"; 0 after reporting. */
+static int read_threads(tegu_cli *cli, int64_t *counts)
 {
     const char *list = tegu_args_text(&cli->args, TEGU_CLI_THREADS, "1");
-    json_t *all = json_array();
-    if (!tegu_args_has(&cli->args, TEGU_CLI_QUIET))
-        printf("| %-16s | %8s | threads | %9s | %21s | GFLOP/s | of peak | "
-               "  GB/s | of read |\n",
-               "model", "params", "test", "tokens/s (median)");
-    bool ok = true;
-    while (ok && *list) {
+    int count = 0;
+    for (const char *at = list; count < MOST_COUNTS; at++) {
         char *end;
-        long threads = strtol(list, &end, 10);
-        if (end == list || (*end && *end != ',') || threads < 1 ||
-            threads > 1024) {
-            tegu_error(cli->diag, tegu_loc_none(), TEGU_E_USAGE,
-                       "--threads takes numbers such as 1,2, not '%s'",
-                       tegu_escaped(cli->arena, list, strlen(list)));
-            ok = false;
+        long threads = strtol(at, &end, 10);
+        if (end == at || (*end && *end != ',') || threads < 1 ||
+            threads > TEGU_POOL_MAX_THREADS)
             break;
-        }
-        ok = bench_threads(cli, threads, all);
-        list = *end ? end + 1 : end;
+        counts[count++] = threads;
+        if (!*end)
+            return count;
+        at = end;
+    }
+    tegu_error(cli->diag, tegu_loc_none(), TEGU_E_USAGE,
+               "--threads takes up to %d numbers from 1 to %d, such as 1,2, "
+               "not '%s'",
+               MOST_COUNTS, TEGU_POOL_MAX_THREADS,
+               tegu_escaped(cli->arena, list, strlen(list)));
+    return 0;
+}
+
+int tegu_command_BENCH(tegu_cli *cli)
+{
+    bench b = {.cli = cli};
+    int64_t counts[MOST_COUNTS];
+    int count = read_threads(cli, counts);
+    if (!count || !read_options(&b))
+        return 64;
+    json_t *all = json_array();
+    bool ok = true;
+    for (int i = 0; ok && i < count; i++) {
+        b.threads = counts[i];
+        ok = bench_threads(b, all);
     }
     if (ok && tegu_args_has(&cli->args, TEGU_CLI_JSON))
         return tegu_write_json(cli, all) ? 0 : 73;

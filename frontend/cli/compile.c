@@ -12,6 +12,7 @@
 #include <ctype.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 typedef enum emit_kind {
     EMIT_OBJ,
@@ -56,30 +57,36 @@ typedef struct emission {
     tegu_text written;
 } emission;
 
+static bool unknown_kind(emission *job, const char *word)
+{
+    tegu_arena *arena = job->cli->arena;
+    tegu_text all = {.arena = arena};
+    const char *names[EMIT_COUNT];
+    for (int k = 0; k < EMIT_COUNT; k++) {
+        names[k] = kinds[k].name;
+        tegu_text_printf(&all, "%s%s", k ? ", " : "", names[k]);
+    }
+    const char *near = tegu_nearest(word, names, EMIT_COUNT);
+    return tegu_error(job->cli->diag, tegu_loc_none(), TEGU_E_USAGE,
+                      "compile cannot emit '%s'%s%s%s",
+                      tegu_escaped(arena, word, strlen(word)),
+                      near ? "; did you mean '" : ": it emits ",
+                      near ? near : tegu_text_cstr(&all), near ? "'?" : "");
+}
+
 static bool parse_kinds(emission *job)
 {
     const char *text = tegu_args_text(&job->cli->args, TEGU_CLI_EMIT,
                                       "obj,header,weights");
-    const char *names[EMIT_COUNT];
-    for (int k = 0; k < EMIT_COUNT; k++)
-        names[k] = kinds[k].name;
     for (bool more = true; more;) {
         size_t length = strcspn(text, ",");
         int k = 0;
         while (k < EMIT_COUNT && (strlen(kinds[k].name) != length ||
                                   memcmp(kinds[k].name, text, length) != 0))
             k++;
-        if (k == EMIT_COUNT) {
-            char *word = tegu_format(job->cli->arena, "%.*s", (int)length,
-                                     text);
-            const char *near = tegu_nearest(word, names, EMIT_COUNT);
-            return tegu_error(
-                job->cli->diag, tegu_loc_none(), TEGU_E_USAGE,
-                "compile cannot emit '%s'%s%s%s",
-                tegu_escaped(job->cli->arena, word, length),
-                near ? "; did you mean '" : "", near ? near : "",
-                near ? "'?" : "");
-        }
+        if (k == EMIT_COUNT)
+            return unknown_kind(
+                job, tegu_format(job->cli->arena, "%.*s", (int)length, text));
         job->kinds |= 1u << k;
         more = text[length] == ',';
         text += length + more;
@@ -275,9 +282,41 @@ static void print_summary(emission *job)
     printf("\n%s", tegu_text_cstr(&job->session->report.remarks));
 }
 
+/* The part of the folder's path that is not there yet; "" when all is. */
+static const char *missing_part(emission *job)
+{
+    char *path = tegu_format(job->cli->arena, "%s", job->folder);
+    size_t size = strlen(path);
+    while (size && !tegu_path_exists(path)) {
+        while (size && path[size - 1] == '/')
+            size--;
+        while (size && path[size - 1] != '/')
+            size--;
+        path[size] = 0;
+    }
+    return job->folder + size;
+}
+
+/* Removes the folders that were made for outputs which did not come; those
+ * that are not empty stay. */
+static void remove_folders(emission *job, const char *made)
+{
+    char *path = tegu_format(job->cli->arena, "%s", job->folder);
+    size_t kept = (size_t)(made - job->folder), size = strlen(path);
+    do {
+        while (size > kept && path[size - 1] == '/')
+            size--;
+        path[size] = 0;
+        if (size == kept || rmdir(path) != 0)
+            return;
+        while (size > kept && path[size - 1] != '/')
+            size--;
+    } while (size > kept);
+}
+
 static bool emit(emission *job)
 {
-    const char *error;
+    const char *error, *made = missing_part(job);
     if (!tegu_make_directory(job->cli->arena, job->folder, &error))
         return tegu_cannot_write(job->cli, job->folder, error);
     job->outputs = tegu_outputs_create(job->cli->arena);
@@ -285,6 +324,8 @@ static bool emit(emission *job)
     if (ok && !tegu_outputs_commit(job->outputs, &error))
         ok = tegu_cannot_write(job->cli, job->folder, error);
     tegu_outputs_destroy(job->outputs);
+    if (!ok)
+        remove_folders(job, made);
     return ok;
 }
 

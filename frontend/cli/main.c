@@ -47,10 +47,8 @@ static bool answer_at_once(tegu_cli *cli, int argc, char **argv)
 static int run(tegu_cli *cli, int argc, char **argv)
 {
     cli->args.command = TEGU_COMMAND_HELP;
-    if (answer_at_once(cli, argc, argv))
-        return 0;
     int code = 0;
-    if (tegu_args_parse(cli, argc, argv))
+    if (!answer_at_once(cli, argc, argv) && tegu_args_parse(cli, argc, argv))
         code = commands[cli->args.command](cli);
     if (fflush(stdout) != 0 && code == 0) {
         tegu_error(cli->diag, tegu_loc_file("<stdout>"), TEGU_E_CANNOT_WRITE,

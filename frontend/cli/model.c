@@ -125,7 +125,9 @@ bool tegu_open_tokenizer(tegu_cli *cli, const tegu_unit *unit,
     return tegu_error(cli->diag, tegu_loc_file(path),
                       status == TEGU_STATUS_OPEN     ? TEGU_E_NO_INPUT
                       : status == TEGU_STATUS_MEMORY ? TEGU_E_RESOURCES
-                                                     : TEGU_E_TOKENIZER,
+                      : status == TEGU_STATUS_UNSUPPORTED
+                          ? TEGU_E_UNSUPPORTED
+                          : TEGU_E_TOKENIZER,
                       "%s", text ? text + strlen(": error: ") : reason.text);
 }
 

@@ -44,8 +44,8 @@ static bool is_input(const tegu_cli *cli, const char *path)
 
 bool tegu_cannot_write(tegu_cli *cli, const char *path, const char *error)
 {
-    return tegu_error(cli->diag, tegu_loc_file(path), TEGU_E_CANNOT_WRITE,
-                      "cannot write: %s", error);
+    return tegu_error(cli->diag, tegu_loc_file(*path ? path : NULL),
+                      TEGU_E_CANNOT_WRITE, "cannot write: %s", error);
 }
 
 bool tegu_output_open(tegu_cli *cli, tegu_outputs *outputs, const char *path)

@@ -100,6 +100,9 @@ static void report(tegu_diag *diag, tegu_severity severity, tegu_loc loc,
         return;
     if (loc.line && loc.length == 0)
         loc.length = 1;
+    /* The path may belong to a unit that is gone when messages are shown. */
+    if (loc.file)
+        loc.file = tegu_format(diag->arena, "%s", loc.file);
     tegu_message message = {.severity = severity, .id = id, .loc = loc};
     message.text = tegu_format_v(diag->arena, format, args);
     message.source = line_of(diag, loc);

@@ -154,7 +154,7 @@ static tegu_dim rest_of(const tegu_elab *el, tegu_dim whole, tegu_dim n)
     int used = 0, left = 0;
     int64_t product = 1;
     tegu_dim rest = tegu_dim_static(whole.offset / n.offset);
-    if (n.offset == 1)
+    if (n.offset == 1 && !n.axes[0])
         return whole;
     while (used < TEGU_MAX_FACTORS && n.axes[used] &&
            n.axes[used] == whole.axes[used])

@@ -257,6 +257,32 @@ static tegu_unit *load_folder(tegu_arena *arena, tegu_diag *diag,
     return unit;
 }
 
+/* The names that IR text gives to what the C header declares; its axes' too.
+ * The language checks these where they are declared. */
+static bool check_c_names(tegu_diag *diag, const tegu_unit *unit)
+{
+    bool ok = true;
+    for (uint32_t a = 1; a < unit->axes.count; a++)
+        if (unit->axes.data[a].symbolic)
+            ok = tegu_c_name_check(diag, tegu_loc_file(unit->source),
+                                   TEGU_C_ARGUMENT, unit->axes.data[a].name) &&
+                 ok;
+    for (uint32_t e = 0; e < unit->entries.count; e++) {
+        const tegu_entry *entry = &unit->entries.data[e];
+        ok = tegu_c_name_check(diag, entry->loc, TEGU_C_ENTRY, entry->name) &&
+             ok;
+        for (uint32_t i = 0; i < entry->arguments.count; i++)
+            ok = tegu_c_name_check(diag, entry->loc, TEGU_C_ARGUMENT,
+                                   entry->arguments.data[i].name) &&
+                 ok;
+        for (uint32_t i = 0; i < entry->graph->results.count; i++)
+            ok = tegu_c_name_check(diag, entry->loc, TEGU_C_ARGUMENT,
+                                   entry->graph->results.data[i].name) &&
+                 ok;
+    }
+    return ok;
+}
+
 static tegu_unit *load_ir(tegu_arena *arena, tegu_diag *diag, const char *path,
                           const tegu_file *file,
                           const tegu_load_options *options)
@@ -273,7 +299,11 @@ static tegu_unit *load_ir(tegu_arena *arena, tegu_diag *diag, const char *path,
     unit->source = tegu_intern_cstr(unit->names, path);
     tegu_prelude_attach(unit);
     const char *name = options && options->name ? options->name : unit->name;
-    if (!tegu_c_name_check(diag, tegu_loc_file(path), TEGU_C_MODEL, name))
+    if (!unit->entries.count)
+        tegu_error(diag, tegu_loc_file(path), TEGU_E_IR_RULE,
+                   "the unit has no entry");
+    if (!tegu_c_name_check(diag, tegu_loc_file(path), TEGU_C_MODEL, name) ||
+        !check_c_names(diag, unit) || !unit->entries.count)
         return NULL;
     unit->name = tegu_intern_cstr(unit->names, name);
     return unit;

@@ -26,6 +26,10 @@ install(FILES
     cmake/TeguAddModel.cmake
     DESTINATION ${tegu_package_dir})
 
+# The prefix is found from where the file lies, so that an installation can be
+# moved.
+file(RELATIVE_PATH tegu_pc_prefix
+    "/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/")
 configure_file(cmake/tegu.pc.in tegu.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/tegu.pc
     DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* generate.c - random programs: types, leaves, values, results; see
- * generate.h.  The ops are in generate_ops.c. */
+ * generate.h.  The ops are in
+ * generate_ops.c and generate_model.c. */
 #include "tests/numeric/generator.h"
 
 #include <float.h>
@@ -241,13 +242,23 @@ static void add_results(generator *gen)
     }
 }
 
+/* How an op is made at the program's level. */
+static generate_maker maker_of(const generator *gen, tegu_op op)
+{
+    generate_maker maker = generate_core_maker(op);
+    if (!maker &&
+        (gen->g->level == TEGU_LEVEL_MODEL || tegu_op_has(op, TEGU_NATIVE)))
+        maker = generate_model_maker(op);
+    return maker;
+}
+
 /* Of two ops drawn, the one that the program has fewer of. */
 static tegu_op rarer_op(generator *gen)
 {
     tegu_op best = TEGU_OP_COUNT;
     for (int i = 0; i < 2;) {
         tegu_op op = (tegu_op)numeric_below(&gen->rng, TEGU_OP_COUNT);
-        if (!generate_knows(op))
+        if (!maker_of(gen, op))
             continue;
         if (best == TEGU_OP_COUNT || gen->made[op] < gen->made[best])
             best = op;
@@ -274,7 +285,9 @@ static void start(generator *gen, numeric_model *model, uint64_t seed,
         model->symbols[gen->symbol] =
             1 +
             numeric_below(&gen->rng, (uint32_t)unit->axes.data[gen->symbol].hi);
-    gen->g = tegu_graph_create(unit, TEGU_LEVEL_CORE);
+    gen->g = tegu_graph_create(unit, numeric_chance(&gen->rng, 0.5)
+                                         ? TEGU_LEVEL_MODEL
+                                         : TEGU_LEVEL_CORE);
     tegu_entry entry = {.name = tegu_intern_cstr(unit->names, "f"),
                         .graph = gen->g};
     tegu_vec_push(unit->arena, &unit->entries, entry);
@@ -298,7 +311,7 @@ numeric_model generate_model(uint64_t seed, const generate_options *options)
     uint32_t nodes = 1 + numeric_below(&gen.rng, options->max_nodes);
     for (uint32_t i = 0; i < nodes; i++) {
         tegu_op op = rarer_op(&gen);
-        if (generate_op(&gen, op))
+        if (maker_of(&gen, op)(&gen, op))
             gen.made[op]++;
     }
     if (state)

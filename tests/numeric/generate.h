@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* generate.h - random programs over every core op, from a seed.
+/* generate.h - random programs over every op of models, from a seed.
  *
  * After NNSmith (Liu et al. 2023) and tegu's reliability notes: 1 to 60 nodes,
  * rank 0 to 6, extents around vector widths, zero and one, a symbolic axis in
@@ -19,7 +19,7 @@ typedef struct generate_options {
 } generate_options;
 
 generate_options generate_defaults(void);
-/* A core level model with one entry `f`; destroyed by the caller. */
+/* A model or core level model with one entry `f`; destroyed by the caller. */
 numeric_model generate_model(uint64_t seed, const generate_options *options);
 /* Adds the program's nodes by op. */
 void generate_count(const numeric_model *model, uint32_t *nodes);

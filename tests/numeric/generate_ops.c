@@ -8,8 +8,6 @@
 
 #include <math.h>
 
-typedef tegu_value (*maker)(generator *gen, tegu_op op);
-
 static const tegu_type *type_of(const generator *gen, tegu_value v)
 {
     return tegu_graph_type(gen->g, v);
@@ -519,10 +517,10 @@ static tegu_value make_append(generator *gen, tegu_op op)
 
 /* --- dispatch --- */
 
-static maker maker_of(tegu_op op)
+generate_maker generate_core_maker(tegu_op op)
 {
     /* clang-format off */
-    static const maker makers[TEGU_OP_COUNT] = {
+    static const generate_maker makers[TEGU_OP_COUNT] = {
         [TEGU_OP_CAST] = make_cast,           [TEGU_OP_SELECT] = make_select,
         [TEGU_OP_REDUCE_SUM] = make_reduce,   [TEGU_OP_REDUCE_MAX] = make_reduce,
         [TEGU_OP_REDUCE_MIN] = make_reduce,   [TEGU_OP_ARGMAX] = make_argmax,
@@ -539,14 +537,4 @@ static maker maker_of(tegu_op op)
     if (tegu_op_kind_of(op) != TEGU_KIND_MAP)
         return NULL;
     return tegu_op_get(op)->min == 1 ? make_unary : make_binary;
-}
-
-bool generate_knows(tegu_op op)
-{
-    return maker_of(op) != NULL;
-}
-
-tegu_value generate_op(generator *gen, tegu_op op)
-{
-    return maker_of(op)(gen, op);
 }

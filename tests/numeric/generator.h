@@ -28,10 +28,10 @@ tegu_value generate_pick(generator *gen, tegu_dtype dtype);
  * counts as 1, because reducing it away leaves the others. */
 bool generate_fits(const generator *gen, const tegu_type *type);
 
-/* Adds one node of the op, with what it needs; 0 when nothing fits
- * (generate_ops.c). */
-tegu_value generate_op(generator *gen, tegu_op op);
-/* True for ops that generate_op can make. */
-bool generate_knows(tegu_op op);
+/* Adds one node of the op, with what it needs; 0 when nothing fits. */
+typedef tegu_value (*generate_maker)(generator *gen, tegu_op op);
+/* NULL for ops that are made otherwise (generate_ops.c, generate_model.c). */
+generate_maker generate_core_maker(tegu_op op);
+generate_maker generate_model_maker(tegu_op op);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* numeric.c - see numeric.h. */
 #include "tests/numeric/numeric.h"
+#include "frontend/prelude.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@ numeric_model numeric_create(void)
     numeric_model model = {.arena = tegu_arena_create(), .calls = 1};
     model.diag = tegu_diag_create(model.arena);
     model.unit = tegu_unit_create(model.arena, model.diag, "m");
+    tegu_prelude_attach(model.unit);
     return model;
 }
 

@@ -68,11 +68,9 @@ static void values_stay_within_the_shadows_bounds(void **state)
     numeric_print_tally(&tally, "interpreter in f32");
     if (count >= 1000)
         assert_true(tally.certain > tally.elements * 8 / 10);
-    for (int op = 1; op < TEGU_OP_COUNT; op++)
-        if (count >= 1000 && tegu_op_get((tegu_op)op)->levels & TEGU_LEVEL_CORE)
-            if (op != TEGU_OP_ARG && op != TEGU_OP_KERNEL)
-                assert_true(nodes[op] > 0 || tegu_op_kind_of((tegu_op)op) ==
-                                                 TEGU_KIND_COMPOSITE);
+    for (int op = 0; count >= 1000 && op < TEGU_OP_COUNT; op++)
+        if (!nodes[op] && op != TEGU_OP_ARG && op != TEGU_OP_KERNEL)
+            fail_msg("no program has '%s'", tegu_op_get((tegu_op)op)->text);
 }
 
 static void special_values_stay_within_the_shadows_bounds(void **state)
@@ -320,7 +318,7 @@ static int programs_until_caught(fault f)
         bool agrees = true;
         f.hit = false;
         entry->graph =
-            tegu_graph_rewrite(entry->graph, TEGU_LEVEL_CORE, plant, &f);
+            tegu_graph_rewrite(entry->graph, entry->graph->level, plant, &f);
         if (f.hit && entry->graph) {
             numeric_tally tally = {0};
             numeric_mismatch m;

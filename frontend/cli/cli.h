@@ -64,6 +64,8 @@ typedef struct tegu_cli {
     tegu_diag *diag;
     tegu_args args;
     TEGU_VEC(tegu_file_id) inputs;  /* never written to */
+    tegu_outputs *outputs;          /* the last opened; removed unless
+                                       committed, also when memory ends */
 } tegu_cli;
 
 /* --- args.c --- */

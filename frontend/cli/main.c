@@ -58,6 +58,18 @@ static int run(tegu_cli *cli, int argc, char **argv)
     return worst ? worst : code;
 }
 
+/* LLVM and the C++ library abort when memory ends; our own checks, when tegu
+ * is wrong.  Outputs are complete or untouched at any moment (io.h). */
+static void on_abort(int number)
+{
+    static const char text[] = "tegu: error: stopped: out of memory, or an "
+                               "internal error [E0004]\n";
+    (void)number;
+    if (write(STDERR_FILENO, text, sizeof text - 1) < 0)
+        _exit(71);
+    _exit(70);
+}
+
 /* A standard stream that the caller closed is opened on /dev/null, so that no
  * output file gets its number; past a file size limit, write() shall fail
  * like on a full disk, not end the program. */
@@ -70,6 +82,7 @@ static void prepare_process(void)
     if (fd >= 0)
         close(fd);
     signal(SIGXFSZ, SIG_IGN);
+    signal(SIGABRT, on_abort);
 }
 
 int main(int argc, char **argv)
@@ -81,7 +94,10 @@ int main(int argc, char **argv)
         return 71;
     }
     jmp_buf failure;
+    tegu_cli *volatile shared = NULL;
     if (setjmp(failure)) {
+        if (shared)
+            tegu_outputs_destroy(shared->outputs);
         fputs("tegu: error: out of memory [E0003]\n", stderr);
         return 71;
     }
@@ -89,6 +105,7 @@ int main(int argc, char **argv)
     tegu_cli *cli = TEGU_NEW(arena, tegu_cli);
     cli->arena = arena;
     cli->diag = tegu_diag_create(arena);
+    shared = cli;
     int code = run(cli, argc, argv);
     tegu_diag_render(cli->diag, stderr, isatty(STDERR_FILENO) == 1);
     tegu_arena_destroy(arena);

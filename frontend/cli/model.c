@@ -232,8 +232,10 @@ bool tegu_read_tokens(tegu_cli *cli, const tegu_lm *lm, tegu_tokens *tokens)
         if (tokens->ids[i] < 0 || tokens->ids[i] >= lm->vocab)
             return tegu_error(cli->diag, tegu_loc_file(tokens->source),
                               TEGU_E_TOKENS,
-                              "token %lld is outside the vocabulary of %lld",
-                              (long long)i, (long long)lm->vocab);
+                              "token %lld has the id %d, outside the "
+                              "vocabulary of %lld",
+                              (long long)i, tokens->ids[i],
+                              (long long)lm->vocab);
     return true;
 }
 

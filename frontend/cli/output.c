@@ -51,6 +51,7 @@ bool tegu_cannot_write(tegu_cli *cli, const char *path, const char *error)
 bool tegu_output_open(tegu_cli *cli, tegu_outputs *outputs, const char *path)
 {
     const char *error;
+    cli->outputs = outputs;
     if (is_input(cli, path))
         return tegu_cannot_write(cli, path, "this command reads that file");
     return tegu_outputs_open(outputs, path, &error) ||

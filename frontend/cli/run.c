@@ -166,6 +166,7 @@ static bool write_results(tegu_cli *cli, const tegu_entry *entry,
     if (!tegu_output_check(cli, path))
         return false;
     tegu_outputs *outputs = tegu_outputs_create(cli->arena);
+    cli->outputs = outputs;
     bool ok = tegu_safetensors_write(cli->arena, outputs, path, stored, count,
                                      NULL, 0, &error) &&
               tegu_outputs_commit(outputs, &error);

@@ -185,7 +185,11 @@ static bool eval_composite(tegu_interp *it, const tegu_node *node,
                            const tegu_cell *const *in, tegu_cell *out)
 {
     const tegu_graph *body = tegu_composite_body(it->graph, node);
-    return body && eval_body(it, body, node, in, out);
+    if (!body || !eval_body(it, body, node, in, out))
+        return false;
+    if (it->shadow && node->op == TEGU_OP_ATTENTION)
+        tegu_bound_attention(it, in[2], out);
+    return true;
 }
 
 static const tegu_eval evals[] = {

@@ -3,8 +3,8 @@
  *
  * A cell is an evaluated value.  Its elements lie in planes of reference
  * counted blocks, so that a reshape shares and a dead value's memory serves
- * the next one.  Storage types are held in a carrier that contains them: f16,
- * bf16 and f64 as f32 (f64 rounded), i8 and u8 as i32.
+ * the next one.  Arguments of storage types are held in a carrier: f16, bf16
+ * and f64 as f32 (f64 rounded), i8 and u8 as i32.
  *
  * Planes of a float cell: DATA alone (f32) when the value is exactly that, as
  * all values are when shadows are not asked for; else EXACT (f64) and maybe
@@ -126,6 +126,9 @@ tegu_bound_rows tegu_bound_kernel(tegu_op op, tegu_dtype from, tegu_dtype to);
 /* What f32 makes of an exact result: overflow to infinity, infinite bounds
  * near it; a NaN bound becomes infinity. */
 void tegu_bound_settle(double *exact, double *bound);
+/* Adds to the result's bounds what native attention may do with weights that
+ * f32 hardly holds; v: the values [S, groups, d]. */
+void tegu_bound_attention(tegu_interp *it, const tegu_cell *v, tegu_cell *out);
 /* n u / (1 - n u), u = 2^-24; infinity when n u >= 1. */
 double tegu_bound_gamma(int64_t n);
 
@@ -144,15 +147,10 @@ bool tegu_eval_leaf(tegu_interp *it, const tegu_node *node,
                     const tegu_cell *const *in, tegu_cell *out);
 
 /* --- interp_convert.c: between element types --- */
-/* The value of the storage float type nearest to x, ties to even. */
-double tegu_storage_round(tegu_dtype dtype, double x);
 /* Saturating truncation; NaN gives 0.  bool: x != 0. */
 int64_t tegu_float_to_int(tegu_dtype dtype, double x);
 /* Elements of `dtype` in memory (any alignment) to the carrier. */
 void tegu_elements_load(tegu_dtype dtype, const void *from, int64_t n,
                         void *to);
-/* The carrier to elements of `dtype`. */
-void tegu_elements_store(tegu_dtype dtype, const void *from, int64_t n,
-                         void *to);
 
 #endif

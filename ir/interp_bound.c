@@ -331,10 +331,11 @@ static bool undecided(shade a, shade b)
 ROWS1(neg)
 ROWS1(abs)
 ROWS1(sign)
-ROWS1(floor) ROWS1(ceil) ROWS1(round) ROWS1(exp) ROWS1(log) ROWS1(sqrt)
-    ROWS1(rsqrt) ROWS1(tanh) ROWS1(erf) ROWS1(sin) ROWS1(cos) ROWS1(sigmoid)
-        ROWS2(add) ROWS2(sub) ROWS2(mul) ROWS2(div) ROWS2(mod) ROWS2(pow)
-            ROWS2(max) ROWS2(min) COMPARE(eq, ==) COMPARE(ne, !=) COMPARE(lt, <)
+ROWS1(floor)
+ROWS1(ceil) ROWS1(round) ROWS1(exp) ROWS1(log) ROWS1(sqrt) ROWS1(rsqrt)
+    ROWS1(tanh) ROWS1(erf) ROWS1(sin) ROWS1(cos) ROWS1(sigmoid) ROWS2(add)
+        ROWS2(sub) ROWS2(mul) ROWS2(div) ROWS2(mod) ROWS2(pow) ROWS2(max)
+            ROWS2(min) COMPARE(eq, ==) COMPARE(ne, !=) COMPARE(lt, <)
                 COMPARE(le, <=)
 
     /* Of two numbers that may both be meant, the one chosen and a bound that
@@ -444,4 +445,32 @@ tegu_bound_rows tegu_bound_kernel(tegu_op op, tegu_dtype from, tegu_dtype to)
     if (op == TEGU_OP_CAST)
         return casts[tegu_carrier(from)][to];
     return kernels[op];
+}
+
+/* --- attention --- */
+
+/* Weights of softmax below 2^-126 may be taken as 2^-126: twice that per key,
+ * times the key's value. */
+void tegu_bound_attention(tegu_interp *it, const tegu_cell *v, tegu_cell *out)
+{
+    int64_t keys = v->dims[0], groups = v->dims[1], width = v->dims[2];
+    int64_t share = groups ? out->dims[1] / groups : 0, row = groups * width;
+    double *bound = tegu_cell_at(out, TEGU_PLANE_BOUND);
+    if (out->count == 0)
+        return;
+    tegu_block *block = tegu_block_take(it, (size_t)row * 3 * sizeof(double));
+    double *sums = block->data, *x = sums + row, *e = x + row;
+    memset(sums, 0, (size_t)row * sizeof *sums);
+    for (int64_t s = 0; s < keys; s++) {
+        tegu_cell_load(v, s * row, row, x, e);
+        for (int64_t i = 0; i < row; i++)
+            sums[i] += 0x1p-125 * (fabs(x[i]) + e[i]);
+    }
+    for (int64_t i = 0; i < out->count; i++) {
+        int64_t head = i / width % out->dims[1];
+        double more = sums[head / share * width + i % width];
+        if (!isnan(more))
+            bound[i] += more;
+    }
+    tegu_block_drop(it, block);
 }

@@ -102,6 +102,12 @@ tegu_unit *tegu_unit_create(tegu_arena *arena, tegu_diag *diag,
 /* Unmaps files; the arena's owner frees the rest. */
 void tegu_unit_destroy(tegu_unit *unit);
 
+/* A copy in `arena` whose graphs and parameters can be changed without
+ * touching the original (clone.c).  Values keep their numbers.  It borrows
+ * names, attributes and weights from the original, which must live longer;
+ * files stay the original's. */
+tegu_unit *tegu_unit_clone(const tegu_unit *unit, tegu_arena *arena);
+
 /* The interned copy of a type. */
 const tegu_type *tegu_unit_type(tegu_unit *unit, const tegu_type *type);
 /* Interned static shape without axes, for tests and constants. */

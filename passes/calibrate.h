@@ -13,7 +13,7 @@
 
 /* Calibration data and the means to run graphs; part of tegu_pass_env, NULL
  * there when no --calib was given. */
-typedef struct tegu_calibration {
+struct tegu_calibration {
     const int32_t *tokens;  /* [sequences, length] */
     int64_t sequences, length;
     const char *source;     /* for the report */
@@ -24,7 +24,7 @@ typedef struct tegu_calibration {
     void *data;
     /* Progress, may be NULL. */
     void (*progress)(void *data, const char *what, double done, double total);
-} tegu_calibration;
+};
 
 /* What to gather about one value of entry `step`: rows are its leading axes
  * flattened (tokens), columns its last axis. */
@@ -44,15 +44,18 @@ typedef struct tegu_site_stats {
 } tegu_site_stats;
 
 /* Gathers statistics for `count` values of entry `step` in one pass over the
- * tokens; at most `most_tokens` of them (0: all).  stats [count], memory from
- * `arena`.  False after reporting (no entry step, no calibration data). */
+ * tokens; at most `most_tokens` of them, rounded up to whole sequences (0:
+ * all).  stats [count], memory from `arena`.  False after reporting (no entry
+ * step, no calibration data).  Sets OpenBLAS to one thread in the whole
+ * process, so that sums never depend on scheduling. */
 bool tegu_calibrate(tegu_unit *unit, const tegu_calibration *calibration,
                     tegu_arena *arena, const tegu_site_request *requests,
                     uint32_t count, int64_t most_tokens,
                     tegu_site_stats *stats);
 
-/* A copy of a unit in `arena` whose graphs and parameters can be changed
- * without touching the original; parameters' data is shared. */
-tegu_unit *tegu_unit_clone(const tegu_unit *unit, tegu_arena *arena);
+/* The data for the pass that is running; NULL after reporting that the pass
+ * needs --calib. */
+const tegu_calibration *tegu_pass_calibration(const tegu_unit *unit,
+                                              const tegu_pass_env *env);
 
 #endif

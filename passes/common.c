@@ -3,6 +3,7 @@
  * small questions about types and nodes.
  */
 #include "passes/passes.h"
+#include <string.h>
 
 tegu_outcome tegu_pass_entries(tegu_unit *unit, tegu_pass_env *env,
                                tegu_graph_pass pass)
@@ -22,6 +23,17 @@ tegu_outcome tegu_pass_entries(tegu_unit *unit, tegu_pass_env *env,
     for (uint32_t i = 0; i < count; i++)
         unit->entries.data[i].graph = graphs[i];
     return changed ? TEGU_CHANGED : TEGU_UNCHANGED;
+}
+
+const char *tegu_options_pass(const tegu_options *options)
+{
+    uint32_t count;
+    const tegu_pass *table = tegu_pass_table(&count);
+
+    for (uint32_t i = 0; i < count; i++)
+        if (!strcmp(tegu_pass_id(&table[i]), options->pass))
+            return table[i].name;
+    return options->pass;
 }
 
 static uint32_t next_dim(const tegu_type *type, uint32_t i)
@@ -55,4 +67,26 @@ bool tegu_kernel_appends(const tegu_node *kernel)
 
     return tegu_graph_node(body, body->results.data[0].value)->op ==
            TEGU_OP_APPEND;
+}
+
+void tegu_report_site(tegu_pass_env *env, const char *site,
+                      const tegu_figure *figures, uint32_t count)
+{
+    tegu_text *text = env->report;
+    tegu_figure *copy = TEGU_ARRAY(text->arena, tegu_figure, count + 1);
+    tegu_site_row row = {.figures = copy, .count = count};
+
+    row.pass = tegu_options_pass(env->options);
+    row.site = tegu_format(text->arena, "%s", site);
+    tegu_text_printf(text, "%s: %-28s", row.pass, site);
+    for (uint32_t i = 0; i < count; i++) {
+        copy[i] = figures[i];
+        copy[i].name = tegu_format(text->arena, "%s", figures[i].name);
+        tegu_text_printf(text, "  %s %-9.5g", figures[i].name,
+                         figures[i].value);
+    }
+    while (text->count && text->data[text->count - 1] == ' ')
+        text->count--;
+    tegu_text_add(text, "\n", 1);
+    tegu_vec_push(text->arena, env->sites, row);
 }

@@ -45,12 +45,38 @@ double tegu_option_float(const tegu_options *options, const char *key);
 bool tegu_option_bool(const tegu_options *options, const char *key);
 const char *tegu_option_text(const tegu_options *options, const char *key);
 
+/* Tokens and the means to run graphs over them: passes/calibrate.h. */
+typedef struct tegu_calibration tegu_calibration;
+
+/* One figure of a site: "kept_energy" 0.993. */
+typedef struct tegu_figure {
+    const char *name;     /* a JSON key */
+    double value;
+} tegu_figure;
+
+/* What a lossy pass did at one place of the model. */
+typedef struct tegu_site_row {
+    const char *pass;
+    const char *site;     /* "layers.3.mlp" */
+    const tegu_figure *figures;
+    uint32_t count;
+} tegu_site_row;
+typedef TEGU_VEC(tegu_site_row) tegu_site_rows;
+
 /* What a pass works with besides the unit. */
 typedef struct tegu_pass_env {
     tegu_arena *scratch;          /* released after each pass */
     const tegu_options *options;
     tegu_text *report;            /* lossy passes add their lines here */
+    tegu_site_rows *sites;        /* by tegu_report_site */
+    const tegu_calibration *calibration; /* NULL: none was given */
+    int lanes;                    /* widths are best multiples of this */
 } tegu_pass_env;
+
+/* Adds a site's figures to the report, as one aligned line of text and as a
+ * row for --json.  Copies everything. */
+void tegu_report_site(tegu_pass_env *env, const char *site,
+                      const tegu_figure *figures, uint32_t count);
 
 typedef struct tegu_pass {
     const char *name;
@@ -98,11 +124,14 @@ typedef struct tegu_manager_options {
     bool print_changed;      /* only when it changed something */
     const char *stop_after;  /* NULL: run all */
     FILE *print_to;          /* stderr by the command line */
+    const tegu_calibration *calibration;  /* NULL: none */
+    int lanes;               /* of the target's vectors; 0: 16 */
 } tegu_manager_options;
 
 typedef struct tegu_manager_report {
     TEGU_VEC(tegu_step_report) steps;
     tegu_text remarks;       /* lines that passes reported */
+    tegu_site_rows sites;    /* rows of lossy passes, in order */
 } tegu_manager_report;
 
 /* Runs the pipeline over the unit; false after reporting (a verifier or

@@ -15,6 +15,9 @@
 /* The pass's id in passes.def, which its options carry. */
 const char *tegu_pass_id(const tegu_pass *pass);
 
+/* The name of the pass that the options are for, as users write it. */
+const char *tegu_options_pass(const tegu_options *options);
+
 /* Rewrites one graph: the new graph, or `graph` itself when nothing changed,
  * or NULL after reporting. */
 typedef tegu_graph *(*tegu_graph_pass)(tegu_graph *graph, tegu_pass_env *env);

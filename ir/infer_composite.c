@@ -45,6 +45,17 @@ bool tegu_shape_LINEAR(tegu_inference *c)
     return true;
 }
 
+static bool norm_extent(const tegu_inference *c)
+{
+    int64_t extent = 0;
+    if (c->spec->op == TEGU_OP_RMS_NORM)
+        extent = tegu_inference_attr(c, "extent")->as.i;
+    return extent >= 0 ||
+           tegu_refuse(c, TEGU_E_ATTRIBUTE,
+                       "got extent=%" PRId64 "; it must not be negative",
+                       extent);
+}
+
 bool tegu_shape_NORM(tegu_inference *c)
 {
     const tegu_type *x = tegu_operand(c, 0);
@@ -55,6 +66,8 @@ bool tegu_shape_NORM(tegu_inference *c)
         if (!want_vector(c, i, x->dims[x->rank - 1]))
             return false;
     c->out = *x;
+    if (!norm_extent(c))
+        return false;
     return (eps >= 0 && eps <= 1) ||
            tegu_refuse(c, TEGU_E_ATTRIBUTE, "got eps=%g; it must lie in 0 to 1",
                        eps);

@@ -4,7 +4,8 @@
  * Takes model graphs.  Where every reader of an rms_norm is the first input of
  * a linear with constant weights,
  *   linear(rms_norm(x, w), W, b) = linear(x, W * w) * r + b,
- *   r = rsqrt(mean(x * x) + eps), one number per row,
+ *   r = rsqrt(mean(x * x) + eps), one number per row (the mean by the norm's
+ *   extent where it has one),
  * so that all linears of a norm share r, the product W * w is evaluated when
  * weights are written, and the normalised x is never stored (SliceGPT,
  * Ashkboos et al. 2024, section 3.1; see papers on rotations, which rest on
@@ -51,17 +52,29 @@ static bool find_norms(folding *f, const tegu_graph *g, tegu_arena *scratch)
     return found;
 }
 
+/* The mean of x * x over the last axis, by the norm's extent; [.., 1] */
+static tegu_value build_mean(tegu_graph *g, const tegu_node *norm, tegu_value x)
+{
+    int64_t last = (int64_t)tegu_graph_type(g, x)->rank - 1;
+    int64_t extent = tegu_node_int(norm, "extent");
+    tegu_op op = extent ? TEGU_OP_REDUCE_SUM : TEGU_OP_MEAN;
+    tegu_attr attrs[] = {tegu_attr_of_ints(g->unit, op, "axes", &last, 1),
+                         tegu_attr_of_bool(op, "keep", true)};
+    tegu_value square = tegu_build_binary(g, norm->loc, TEGU_OP_MUL, x, x);
+    tegu_value mean = tegu_build(g, norm->loc, op, 1, &square, 2, attrs, NULL);
+    tegu_value part;
+
+    if (!extent)
+        return mean;
+    part = tegu_build_scalar(g, norm->loc, TEGU_F32, 1.0 / (double)extent);
+    return tegu_build_binary(g, norm->loc, TEGU_OP_MUL, mean, part);
+}
+
 /* rsqrt(mean(x * x) + eps), [.., 1] */
 static tegu_value build_factor(tegu_graph *g, const tegu_node *norm,
                                tegu_value x)
 {
-    int64_t last = (int64_t)tegu_graph_type(g, x)->rank - 1;
-    tegu_attr attrs[] = {
-        tegu_attr_of_ints(g->unit, TEGU_OP_MEAN, "axes", &last, 1),
-        tegu_attr_of_bool(TEGU_OP_MEAN, "keep", true)};
-    tegu_value square = tegu_build_binary(g, norm->loc, TEGU_OP_MUL, x, x);
-    tegu_value mean =
-        tegu_build(g, norm->loc, TEGU_OP_MEAN, 1, &square, 2, attrs, NULL);
+    tegu_value mean = build_mean(g, norm, x);
     tegu_value eps =
         tegu_build_scalar(g, norm->loc, TEGU_F32, tegu_node_float(norm, "eps"));
 

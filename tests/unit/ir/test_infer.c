@@ -232,6 +232,8 @@ static const row rows[] = {
     {"rms_norm", X ";f32[dim=256]", "{eps=1e-6}", X, NULL},
     {"rms_norm", X ";f32[255]", "", X, "'rms_norm' got f32[T, dim=256] and f32[255] as operand 2; it must be f32[256]"},
     {"rms_norm", X ";f32[256]", "{eps=-1}", X, "'rms_norm' got eps=-1; it must lie in 0 to 1"},
+    {"rms_norm", X ";f32[256]", "{extent=300}", X, NULL},
+    {"rms_norm", X ";f32[256]", "{extent=-1}", X, "'rms_norm' got extent=-1; it must not be negative"},
     {"rms_norm", X ";f32[256]", "{eps=nan}", X, "'rms_norm' got eps=nan"},
     {"layer_norm", X ";f32[dim=256];f32[dim=256]", "", X, NULL},
     {"layer_norm", X ";f32[256];f32[T]", "", X, "'layer_norm' got f32[T, dim=256] and f32[T] as operand 3; it must be f32[256]"},

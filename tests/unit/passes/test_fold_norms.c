@@ -27,6 +27,11 @@ static const struct {
      "  %9 = linear %7, %5 : f32[T, 5]\n"
      "  return \"y\" %8\n  return \"z\" %9\n",
      true},
+    {"a norm of a projected stream keeps its extent",
+     "  %7 = rms_norm %1, %2 {extent=11} : f32[T, 8]\n"
+     "  %8 = linear %7, %4, %6 : f32[T, 6]\n"
+     "  return \"y\" %8\n",
+     true},
     {"a norm that is a result stays",
      "  %7 = rms_norm %1, %2 : f32[T, 8]\n"
      "  %8 = linear %7, %4, %6 : f32[T, 6]\n"

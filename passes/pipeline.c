@@ -25,6 +25,8 @@ typedef struct preset_step {
 } preset_step;
 
 static const preset_step preset_0[] = {
+    {"fold-adapters",
+     "a folded weight costs nothing; keep-adapters before leaves none"},
     {"legalise", "kernels are made of core ops"},
     {"fuse{epilogues=false,loops=false}",
      "one op per kernel: the plain meaning, to compare others with"},
@@ -32,6 +34,8 @@ static const preset_step preset_0[] = {
 };
 
 static const preset_step preset_1[] = {
+    {"fold-adapters",
+     "a folded weight costs nothing; keep-adapters before leaves none"},
     {"canonicalise", "short graphs before they are expanded"},
     {"legalise", "kernels are made of core ops"},
     {"canonicalise", "definitions are general, their uses are not"},
@@ -42,8 +46,11 @@ static const preset_step preset_1[] = {
 };
 
 static const preset_step preset_2[] = {
+    {"fold-adapters",
+     "a folded weight costs nothing; keep-adapters before leaves none"},
     {"canonicalise", "one form of every composite for the passes to match"},
     {"cse", "a norm read through two equal nodes would look like two"},
+    {"narrow", "a prompt's head and last layer serve one row"},
     {"fold-norms", "norm scales go into weights while linears are visible"},
     {"legalise", "kernels are made of core ops"},
     {"canonicalise", "definitions are general, their uses are not"},

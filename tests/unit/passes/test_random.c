@@ -25,6 +25,7 @@ static const struct {
     {"plan-memory", 'k', '='},
     {"plan-memory{reuse=false}", 'k', '='},
     {"legalise", 'm', 'c'},
+    {"narrow", 'm', '='},
     {"fold-norms", 'm', '='},
     {"-O0", '=', 'k'},
     {"-O1", '=', 'k'},

@@ -3,7 +3,8 @@
  *
  * Takes a graph of any level and values for the symbols; produces counts by
  * the rules of docs/ir.md, "Costs" (conventions: ecosystem.md 3.6).  A
- * composite costs what its definition costs, a kernel what its body costs;
+ * composite costs what its definition costs, a kernel what its body costs, what
+ * depends on parameters only is evaluated by the compiler and costs a read;
  * attention alone has a rule of its own, because no kernel computes the
  * scores that the mask throws away.
  */
@@ -149,8 +150,10 @@ static bool graph_work(counter *c, const frame *f)
 {
     tegu_arena *arena = c->unit->arena;
     const uint32_t *uses = tegu_graph_uses(f->graph, arena);
+    const bool *constant = tegu_graph_constant(f->graph, arena);
     for (tegu_value v = 1; v < f->graph->nodes.count; v++)
-        if (uses[v] && !node_work(c, f, tegu_graph_node(f->graph, v)))
+        if (uses[v] && (f->outer || !constant[v]) &&
+            !node_work(c, f, tegu_graph_node(f->graph, v)))
             return false;
     return true;
 }
@@ -229,22 +232,37 @@ static bool reads_rows(const tegu_node *node, uint32_t i)
     return rows;
 }
 
+/* What lies in the weights file: parameters, by index, then constant
+ * expressions over them, by value; bytes read of each. */
+typedef struct stored {
+    const bool *constant;
+    double *bytes;
+} stored;
+
+static uint32_t stored_index(const counter *c, const tegu_node *node,
+                             tegu_value v)
+{
+    if (node->op != TEGU_OP_PARAM)
+        return c->unit->params.count + v;
+    return (
+        uint32_t)(tegu_unit_find_param(c->unit, tegu_node_text(node, "name")) -
+                  c->unit->params.data);
+}
+
 /* What one reader takes from its operand i. */
 static void read_bytes(counter *c, const tegu_graph *g, const tegu_node *node,
-                       uint32_t i, double *weights)
+                       uint32_t i, const stored *weights)
 {
     tegu_value v = node->inputs[i];
     const tegu_node *from = tegu_graph_node(g, v);
     double rows, all = bytes(c, from->type);
     const tegu_type *added;
-    if (from->op == TEGU_OP_PARAM) {
-        uint32_t index = (uint32_t)(tegu_unit_find_param(
-                                        c->unit, tegu_node_text(from, "name")) -
-                                    c->unit->params.data);
-        double part = reads_rows(node, i) ? bytes(c, node->type) : all;
-        weights[index] += part;
-        if (weights[index] > all)
-            weights[index] = all;
+    if (weights->constant[v] && from->op != TEGU_OP_CONST &&
+        from->op != TEGU_OP_IOTA) {
+        double *seen = &weights->bytes[stored_index(c, from, v)];
+        *seen += reads_rows(node, i) ? bytes(c, node->type) : all;
+        if (*seen > all)
+            *seen = all;
     } else if (state_rows(c, g, v, &rows)) {
         tegu_value self = (tegu_value)(node - g->nodes.data);
         if (append_of(g, self, &added) && from->op == TEGU_OP_STATE)
@@ -273,14 +291,17 @@ static void graph_bytes(counter *c, const tegu_graph *g)
 {
     tegu_arena *arena = c->unit->arena;
     const uint32_t *uses = tegu_graph_uses(g, arena);
-    double *weights = TEGU_ARRAY(arena, double, c->unit->params.count + 1);
+    uint32_t count = c->unit->params.count + g->nodes.count;
+    stored weights = {tegu_graph_constant(g, arena),
+                      TEGU_ARRAY(arena, double, count)};
     for (tegu_value v = 1; v < g->nodes.count; v++) {
         const tegu_node *node = tegu_graph_node(g, v);
-        if (!uses[v] || tegu_op_kind_of(node->op) == TEGU_KIND_LEAF ||
+        if (!uses[v] || weights.constant[v] ||
+            tegu_op_kind_of(node->op) == TEGU_KIND_LEAF ||
             node->op == TEGU_OP_RESHAPE) /* moves nothing */
             continue;
         for (uint32_t i = 0; i < node->input_count; i++)
-            read_bytes(c, g, node, i, weights);
+            read_bytes(c, g, node, i, &weights);
         write_bytes(c, g, v);
     }
     for (uint32_t i = 0; i < g->updates.count; i++) {
@@ -289,8 +310,8 @@ static void graph_bytes(counter *c, const tegu_graph *g)
         if (!append_of(g, v, &added))
             c->cost->bytes_state += bytes(c, tegu_graph_type(g, v));
     }
-    for (uint32_t i = 0; i < c->unit->params.count; i++)
-        c->cost->bytes_weights += weights[i];
+    for (uint32_t i = 0; i < count; i++)
+        c->cost->bytes_weights += weights.bytes[i];
 }
 
 /* --- interface --- */

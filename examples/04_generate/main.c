@@ -4,7 +4,7 @@
  *   cc examples/04_generate/main.c out/wiki5m.o -Iout -Iinclude \
  *      -Lbuild/dev/runtime -ltegu_runtime $(pkg-config --libs jansson \
  *      libpcre2-8 libutf8proc) -pthread -lm -o out/generate
- *   out/generate out/wiki5m.weights examples/models/wiki5m "The river" 60
+ *   out/generate out/wiki5m.weights examples/models/wiki5m " The river" 60 0.8
  */
 #include "wiki5m.h"
 
@@ -22,7 +22,8 @@ static int fail(const char *what)
 int main(int argc, char **argv)
 {
     if (argc < 4)
-        return fail("usage: generate WEIGHTS TOKENIZER PROMPT [TOKENS]");
+        return fail("usage: generate WEIGHTS TOKENIZER PROMPT [TOKENS "
+                    "[TEMPERATURE]]");
     tegu_reason why;
     tegu_weights weights;
     tegu_tokenizer *tokenizer;
@@ -46,15 +47,20 @@ int main(int argc, char **argv)
                     WIKI5M_STATE_BYTES))
         return fail("cannot start the model");
 
+    /* Without a temperature the likeliest token is taken. */
     tegu_sampler sampler;
-    tegu_sampler_init(&sampler, 0, 0, 1, 1); /* greedy */
+    void *scratch = malloc(tegu_sampler_scratch(2048));
+    float temperature = argc > 5 ? strtof(argv[5], NULL) : 0;
+    if (!scratch ||
+        tegu_sampler_init(&sampler, temperature, 40, 0.95f, /* seed */ 7))
+        return fail("the temperature is a number from 0");
     if (wiki5m_prompt(&model, (int64_t)ids.count, ids.data, logits, workspace,
                       bytes))
         return fail("the prompt is empty or too long");
     fputs(argv[3], stdout);
     int32_t id = ids.data[ids.count - 1];
     for (int n = argc > 4 ? atoi(argv[4]) : 60; n > 0; n--) {
-        int32_t next = tegu_sampler_pick(&sampler, logits, 2048, NULL);
+        int32_t next = tegu_sampler_pick(&sampler, logits, 2048, scratch);
         size_t length;
         const char *text = tegu_tokenizer_decode(tokenizer, id, next, &length);
         fwrite(text, 1, length, stdout);
@@ -63,6 +69,7 @@ int main(int argc, char **argv)
             break; /* the context is full */
     }
     putchar('\n');
+    free(scratch);
     free(ids.data);
     free(state);
     free(workspace);

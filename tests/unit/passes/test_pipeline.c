@@ -15,9 +15,9 @@ static void pipelines_print_as_canonical_text(void **state)
         {" cse , fold { limit = 8 } ", "cse,fold{limit=8}"},
         {"fold{limit=4096}", "fold"},
         {"fuse{epilogues=true,loops=false}", "fuse{loops=false}"},
-        {"-O0", "legalise,fuse{epilogues=false,loops=false},"
+        {"-O0", "fold-adapters,legalise,fuse{epilogues=false,loops=false},"
                 "plan-memory{reuse=false}"},
-        {"cse,-O1", "cse,canonicalise,legalise,canonicalise,cse,dce,fuse,"
+        {"cse,-O1", "cse,fold-adapters,canonicalise,legalise,canonicalise,cse,dce,fuse,"
                     "plan-memory"},
     };
 

@@ -204,7 +204,7 @@ static bool read_options(bench *b)
 {
     tegu_cli *cli = b->cli;
     tegu_failure failure;
-    if (!tegu_args_int(cli, TEGU_CLI_COUNT, 512, 1, INT32_MAX, &b->prompt) ||
+    if (!tegu_args_int(cli, TEGU_CLI_PROMPT_LENGTH, 512, 1, INT32_MAX, &b->prompt) ||
         !tegu_args_int(cli, TEGU_CLI_GENERATE, 128, 1, INT32_MAX,
                        &b->generate) ||
         !tegu_args_int(cli, TEGU_CLI_REPEAT, 5, 1, 1000, &b->repeat))
@@ -245,7 +245,7 @@ enum { MOST_COUNTS = 64 };
 /* The thread counts of "1,2,4"; 0 after reporting. */
 static int read_threads(tegu_cli *cli, int64_t *counts)
 {
-    const char *list = tegu_args_text(&cli->args, TEGU_CLI_THREADS, "1");
+    const char *list = tegu_args_text(&cli->args, TEGU_CLI_THREAD_LIST, "1");
     int count = 0;
     for (const char *at = list; count < MOST_COUNTS; at++) {
         char *end;

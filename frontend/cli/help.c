@@ -51,19 +51,19 @@ static void print_option(FILE *out, const tegu_cli_info *info)
 void tegu_help_command(FILE *out, tegu_command command)
 {
     const tegu_command_info *info = &tegu_commands[command];
-    fprintf(out, "usage: tegu %s %s%s[options]\n\n%s\n", info->name,
-            info->operands, info->operands[0] ? " " : "", info->summary);
+    bool options = false;
+    for (int i = 0; i < TEGU_CLI_END; i++)
+        options |= tegu_cli_options[i].commands >> command & 1;
+    fprintf(out, "usage: tegu %s%s%s%s\n\n%s\n", info->name,
+            info->operands[0] ? " " : "", info->operands,
+            options ? " [options]" : "", info->summary);
     if (info->details[0])
         fprintf(out, "\n%s", info->details);
-    bool heading = false;
-    for (int i = 0; i < TEGU_CLI_END; i++) {
-        if (!(tegu_cli_options[i].commands >> command & 1))
-            continue;
-        if (!heading)
-            fputs("\noptions:\n", out);
-        heading = true;
-        print_option(out, &tegu_cli_options[i]);
-    }
+    if (options)
+        fputs("\noptions:\n", out);
+    for (int i = 0; i < TEGU_CLI_END; i++)
+        if (tegu_cli_options[i].commands >> command & 1)
+            print_option(out, &tegu_cli_options[i]);
 }
 
 static void help_overview(FILE *out)
@@ -75,6 +75,7 @@ static void help_overview(FILE *out)
         fprintf(out, "  %-9s %s\n", tegu_commands[i].name,
                 tegu_commands[i].summary);
     fputs("\n'tegu help COMMAND' or 'tegu COMMAND --help' tells more.\n"
+          "'tegu --version' prints the version.\n"
           "Exit codes: 0 done, 64 usage, 65 bad input, 66 no input, 69 "
           "unsupported,\n70 internal, 71 out of resources, 73 cannot "
           "write.\n",

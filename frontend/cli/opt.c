@@ -13,7 +13,7 @@
 static bool write_output(tegu_cli *cli, const tegu_text *text)
 {
     return tegu_output_write(cli,
-                             tegu_args_text(&cli->args, TEGU_CLI_OUTPUT, "-"),
+                             tegu_args_text(&cli->args, TEGU_CLI_FILE, "-"),
                              tegu_text_cstr(text), text->count);
 }
 
@@ -47,7 +47,7 @@ static bool run_passes(tegu_cli *cli, tegu_session *session, const char *emit)
 
 int tegu_command_OPT(tegu_cli *cli)
 {
-    const char *emit = tegu_args_text(&cli->args, TEGU_CLI_EMIT, "ir");
+    const char *emit = tegu_args_text(&cli->args, TEGU_CLI_STAGE, "ir");
     tegu_session *session = tegu_session_open(cli, false);
     if (!session)
         return 65;

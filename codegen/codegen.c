@@ -4,9 +4,9 @@
  * emits the kernels), hash, driver and ABI functions, LLVM's passes on the
  * two modules, one object, the header.  See codegen.h.
  */
-#define _GNU_SOURCE
 #include "codegen/codegen.h"
 
+#include <assert.h>
 #include <string.h>
 #include <time.h>
 
@@ -231,6 +231,7 @@ tegu_artifact *tegu_codegen(tegu_unit *unit, tegu_arena *arena,
                             const tegu_codegen_options *options)
 {
     double start = now();
+    assert(options->level >= 0 && options->level <= 2);
     job j = {.unit = unit, .options = options, .arena = arena};
     j.artifact = TEGU_NEW(arena, tegu_artifact);
     j.plan = new_plan(unit, arena, options->target, &j.kernels);

@@ -28,8 +28,8 @@ enum {
     TEGU_STATE_POSITION = 8
 };
 
-/* `embedded`: the weights inside the object, else NULL. */
 void tegu_emit_entries(tegu_emitter *e, const tegu_plan *plan);
+/* `embedded`: the weights inside the object, else NULL. */
 void tegu_emit_abi(tegu_emitter *e, const tegu_plan *plan,
                    LLVMValueRef embedded);
 

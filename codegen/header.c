@@ -61,32 +61,103 @@ static const char *axis_name(const writer *w, tegu_axis_id id)
 
 /* ---- head ---- */
 
-static void write_example(writer *w)
+/* Elements of a tensor at the lower bounds, at least one. */
+static int64_t least_elements(const writer *w, const tegu_type *t)
+{
+    int64_t count = 1;
+    for (uint32_t i = 0; i < t->rank; i++)
+        count *= tegu_dim_least(w->plan->unit, t->dims[i]);
+    return count > 0 ? count : 1;
+}
+
+static void example_tensors(writer *w, const tegu_entry *e)
+{
+    for (uint32_t i = 0; i < e->arguments.count; i++) {
+        const tegu_argument *a = &e->arguments.data[i];
+        tegu_text_printf(w->out, " *         static %s %s[%" PRId64 "];\n",
+                         c_type(a->type->dtype), a->name,
+                         least_elements(w, a->type));
+    }
+    for (uint32_t i = 0; i < e->graph->results.count; i++) {
+        const tegu_result *r = &e->graph->results.data[i];
+        const tegu_type *t = tegu_graph_type(e->graph, r->value);
+        tegu_text_printf(w->out, " *         static %s %s[%" PRId64 "];\n",
+                         c_type(t->dtype), r->name, least_elements(w, t));
+    }
+}
+
+static void example_weights(writer *w)
+{
+    if (w->options->embed_weights)
+        return;
+    tegu_text_printf(
+        w->out,
+        " *         void *weights = aligned_alloc(64, %s_WEIGHTS_BYTES);\n"
+        " *         FILE *file = fopen(\"%s.weights\", \"rb\");\n"
+        " *         if (!weights || !file ||\n"
+        " *             fread(weights, %s_WEIGHTS_BYTES, 1, file) != 1)\n"
+        " *             return 1;\n",
+        w->up, w->name, w->up);
+}
+
+static void example_call(writer *w, const tegu_plan_entry *entry)
 {
     tegu_text *o = w->out;
+    const tegu_entry *e = entry->entry;
+    const char *up = tegu_plan_upper(w->plan, e->name);
+    tegu_text_printf(o, " *         return %s_%s(&c", w->name, e->name);
+    for (uint32_t i = 0; i < entry->symbols.count; i++)
+        tegu_text_printf(o, ", %s_%s_%s_MIN", w->up, up,
+                         axis_name(w, entry->symbols.data[i]));
+    for (uint32_t i = 0; i < e->arguments.count; i++)
+        tegu_text_printf(o, ", %s", e->arguments.data[i].name);
+    for (uint32_t i = 0; i < e->graph->results.count; i++)
+        tegu_text_printf(o, ", %s", e->graph->results.data[i].name);
+    tegu_text_printf(o,
+                     ",\n *             work, %s_%s_WORKSPACE_MAX) != %s_OK;\n"
+                     " *     }\n",
+                     w->up, up, w->up);
+}
+
+/* A program that calls the first entry once, at its lower bounds. */
+static void write_example(writer *w)
+{
     const tegu_plan_entry *entry = &w->plan->entries[0];
+    const char *up = tegu_plan_upper(w->plan, entry->entry->name);
     bool embedded = w->options->embed_weights;
+    tegu_text_printf(w->out,
+                     " * Example:\n"
+                     " *\n"
+                     " *     #include \"%s.h\"\n"
+                     " *     #include <stdio.h>\n"
+                     " *     #include <stdlib.h>\n"
+                     " *\n"
+                     " *     int main(void)\n"
+                     " *     {\n",
+                     w->name);
+    example_tensors(w, entry->entry);
     tegu_text_printf(
-        o,
-        " * Use:\n"
+        w->out,
+        " *         %s_context c;\n"
+        " *         void *state = aligned_alloc(64, %s_STATE_BYTES);\n"
+        " *         void *work = aligned_alloc(64, %s_%s_WORKSPACE_MAX);\n",
+        w->name, w->up, w->up, up);
+    example_weights(w);
+    tegu_text_printf(w->out,
+                     " *         if (%s_init(&c, %s%s%s, state,\n"
+                     " *             %s_STATE_BYTES) != %s_OK)\n"
+                     " *             return 1;\n",
+                     w->name, embedded ? "NULL, 0" : "weights, ",
+                     embedded ? "" : w->up, embedded ? "" : "_WEIGHTS_BYTES",
+                     w->up, w->up);
+    example_call(w, entry);
+    tegu_text_printf(
+        w->out,
         " *\n"
-        " *     void *state = aligned_alloc(64, %s_STATE_BYTES);\n"
-        " *     void *work = aligned_alloc(64, %s_%s_WORKSPACE_MAX);\n"
-        " *     %s_context c;\n"
-        " *     if (%s_init(&c, %s, state, %s_STATE_BYTES) != %s_OK) ...\n"
-        " *     if (%s_%s(&c, ..., work, %s_%s_WORKSPACE_MAX) != %s_OK) ...\n"
-        " *\n",
-        w->up, w->up, tegu_plan_upper(w->plan, entry->entry->name), w->name,
-        w->name, embedded ? "NULL, 0" : "weights, weights_bytes", w->up, w->up,
-        w->name, entry->entry->name, w->up,
-        tegu_plan_upper(w->plan, entry->entry->name), w->up);
-    if (!embedded)
-        tegu_text_printf(
-            o,
-            " * `weights` is the content of %s.weights at an address that is\n"
-            " * a multiple of 64, mapped or read; it is only read and may be\n"
-            " * shared by any number of contexts.\n *\n",
-            w->name);
+        "%s",
+        embedded ? ""
+                 : " * The weights are only read and may be mapped from the\n"
+                   " * file; any number of contexts may share them.\n *\n");
 }
 
 static void write_head(writer *w)

@@ -16,6 +16,19 @@ static const char *const family_texts[TEGU_FAMILY_COUNT] = {
 #include "codegen/kernels.def"
 };
 
+/* Which module a family's code goes to: see kernels.def. */
+typedef enum effort { LIGHT, LOOPS } effort;
+
+static const effort efforts[TEGU_FAMILY_COUNT] = {
+#define TEGU_FAMILY(id, text, effort) [TEGU_FAMILY_##id] = effort,
+#include "codegen/kernels.def"
+};
+
+static tegu_emitter *emitter_of(const tegu_kernels *k, tegu_family family)
+{
+    return efforts[family] == LIGHT ? k->templates : k->loops;
+}
+
 tegu_family tegu_family_find(const char *text)
 {
     int f = 0;
@@ -96,7 +109,7 @@ int32_t tegu_kernels_loop(tegu_kernels *k, const tegu_body *body,
         return k->loops ? number : 0;
     tegu_loops loops = {
         .name = new_name(k, TEGU_FAMILY_LOOP), .body = body, .layout = layout};
-    if (!tegu_emit_loops(k->loops, k->scratch, &loops))
+    if (!tegu_emit_loops(emitter_of(k, TEGU_FAMILY_LOOP), k->scratch, &loops))
         return TEGU_NO_KERNEL;
     return enter(k, &key, loops.name);
 }
@@ -126,7 +139,7 @@ int32_t tegu_kernels_contract(tegu_kernels *k, const tegu_body *body,
     };
     if (body->root != c->node)
         contract.epilogue = tegu_epilogue_emit;
-    tegu_emit_contract(k->templates, &contract);
+    tegu_emit_contract(emitter_of(k, TEGU_FAMILY_CONTRACT), &contract);
     return enter(k, &key, contract.name);
 }
 
@@ -179,6 +192,6 @@ int32_t tegu_kernels_attention(tegu_kernels *k, const tegu_body *body,
         .slot_t = tegu_body_slots(body),
         .slot_offset = tegu_body_slots(body) + 1,
     };
-    tegu_emit_attention(k->templates, &attention);
+    tegu_emit_attention(emitter_of(k, TEGU_FAMILY_ATTENTION), &attention);
     return enter(k, &key, attention.name);
 }

@@ -18,9 +18,8 @@ static const tegu_node *node_of(const tegu_planner *p, tegu_value v)
 
 /* ---- symbols ---- */
 
-static void note_symbol(tegu_planner *p, bool *used, const tegu_type *t)
+static void note_symbols(bool *used, const tegu_type *t)
 {
-    (void)p;
     for (uint32_t i = 0; i < t->rank; i++)
         used[t->dims[i].symbol] |= !tegu_dim_is_static(t->dims[i]);
 }
@@ -32,14 +31,14 @@ static void collect_symbols(tegu_planner *p)
     bool *used = TEGU_ARRAY(arena, bool, count);
     const tegu_entry *entry = p->entry->entry;
     for (uint32_t i = 0; i < entry->arguments.count; i++)
-        note_symbol(p, used, entry->arguments.data[i].type);
+        note_symbols(used, entry->arguments.data[i].type);
     for (tegu_value v = 1; v < p->graph->nodes.count; v++) {
         const tegu_node *node = node_of(p, v);
         if (!p->uses[v])
             continue;
-        note_symbol(p, used, node->type);
+        note_symbols(used, node->type);
         for (tegu_value w = 1; node->body && w < node->body->nodes.count; w++)
-            note_symbol(p, used, tegu_graph_type(node->body, w));
+            note_symbols(used, tegu_graph_type(node->body, w));
     }
     for (tegu_axis_id a = 1; a < count; a++)
         if (used[a])

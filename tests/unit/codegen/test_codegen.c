@@ -440,6 +440,47 @@ static void a_c_program_links_and_all_promises_hold(void **state)
     run_client(*state, "x86-64-v2", false, "cc", "");
 }
 
+/* The program in the head comment, without the comment's margin. */
+static void write_example(const fixture *f, const char *header)
+{
+    static const char margin[] = " *     ";
+    char path[128];
+    const char *line = strstr(header, " * Example:\n");
+    assert_non_null(line);
+    FILE *file = fopen(path_of(f, "example.c", path), "w");
+    assert_non_null(file);
+    for (line = strchr(line, '\n') + 1; strncmp(line, " *", 2) == 0;
+         line = strchr(line, '\n') + 1) {
+        int length = (int)strcspn(line, "\n");
+        if (strncmp(line, margin, strlen(margin)) == 0)
+            fprintf(file, "%.*s\n", length - (int)strlen(margin),
+                    line + strlen(margin));
+        else if (length > 2)
+            break;
+    }
+    assert_int_equal(fclose(file), 0);
+}
+
+static void the_header_s_example_runs(void **state)
+{
+    const fixture *f = *state;
+    if (!has_program("cc")) {
+        print_message("no cc\n");
+        skip();
+    }
+    for (int embed = 0; embed < 2; embed++) {
+        numeric_model m = load_tiny(f, "-O2");
+        tegu_artifact *a = model_compile(&m, NULL, 2, embed);
+        write_outputs(f, &m, a, embed);
+        write_example(f, (const char *)a->header.data);
+        numeric_destroy(&m);
+        assert_int_equal(run("cd %s && cc -std=c11 -Wall -Wextra -Werror "
+                             "-o example example.c tiny.o && ./example",
+                             f->directory, "", ""),
+                         0);
+    }
+}
+
 static void embedded_weights_need_no_file(void **state)
 {
     if (!has_program("cc")) {
@@ -474,6 +515,7 @@ int main(void)
         TEST(the_hash_tells_compilations_apart),
         TEST(headers_compile_as_c99_and_as_cxx),
         TEST(a_c_program_links_and_all_promises_hold),
+        TEST(the_header_s_example_runs),
         TEST(embedded_weights_need_no_file),
         TEST(aarch64_objects_do_the_same),
     };

@@ -58,12 +58,16 @@ typedef struct tegu_file_id {
     uint64_t device, inode;
 } tegu_file_id;
 
+/* Data of --calib and what runs it (calib.c). */
+typedef struct tegu_cli_calibration tegu_cli_calibration;
+
 /* Everything a command works with. */
 typedef struct tegu_cli {
     tegu_arena *arena;
     tegu_diag *diag;
     tegu_args args;
     TEGU_VEC(tegu_file_id) inputs;  /* never written to */
+    tegu_cli_calibration *calibration;  /* NULL until a pass may need it */
     tegu_outputs *outputs;          /* the last opened; removed unless
                                        committed, also when memory ends */
 } tegu_cli;
@@ -111,9 +115,13 @@ typedef struct tegu_session {
     tegu_artifact *artifact;
     tegu_executor *executor;
     double load_seconds, compile_seconds;
+    int lanes;                       /* for passes; 0: their default */
 } tegu_session;
 /* Loads the operand MODEL with the options given.  NULL after reporting. */
 tegu_session *tegu_session_open(tegu_cli *cli, bool without_weights);
+/* adapters.c: adapts the loaded model as --adapter says; false after
+ * reporting. */
+bool tegu_session_adapters(tegu_cli *cli, tegu_session *session);
 /* Runs the given pipeline (NULL: the -p of the command line) and, when
  * `to_kernel`, the preset of -O down to kernel level. */
 bool tegu_session_passes(tegu_cli *cli, tegu_session *session,
@@ -129,6 +137,14 @@ bool tegu_session_jit(tegu_cli *cli, tegu_session *session, int64_t threads,
 bool tegu_session_native(tegu_cli *cli, tegu_session *session,
                          const char *pipeline, int64_t threads, void *pool);
 void tegu_session_close(tegu_session *session);
+
+/* --- calib.c --- */
+/* The data of --calib, read when first asked for; NULL without the option.
+ * False after reporting. */
+bool tegu_session_calibration(tegu_cli *cli, tegu_session *session,
+                              const tegu_calibration **calibration);
+/* Ends the threads that calibration started. */
+void tegu_calibration_close(tegu_cli *cli);
 
 /* --- progress.c --- */
 /* A progress line on standard error: rewritten on a terminal, one line per

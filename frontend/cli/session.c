@@ -36,7 +36,7 @@ static bool read_defines(tegu_cli *cli, tegu_load_options *options)
 static void note_inputs(tegu_cli *cli, const tegu_unit *unit)
 {
     static const tegu_cli_option files[] = {TEGU_CLI_INPUTS, TEGU_CLI_TEXT,
-                                            TEGU_CLI_TOKENS,
+                                            TEGU_CLI_TOKENS, TEGU_CLI_CALIB,
                                             TEGU_CLI_TOKENIZER};
     tegu_input_add(cli, cli->args.operands.data[0]);
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
@@ -82,7 +82,7 @@ tegu_session *tegu_session_open(tegu_cli *cli, bool without_weights)
     session->unit = tegu_load(session->arena, cli->diag,
                               cli->args.operands.data[0], &options);
     session->load_seconds = tegu_seconds() - start;
-    if (session->unit) {
+    if (session->unit && tegu_session_adapters(cli, session)) {
         note_inputs(cli, session->unit);
         if (check_outputs(cli))
             return session;
@@ -149,6 +149,9 @@ bool tegu_session_passes(tegu_cli *cli, tegu_session *session,
         !tegu_args_int(cli, TEGU_CLI_LEVEL, 2, 0, 2, &level))
         return false;
     session->pipeline = tegu_pipeline_print(steps, session->arena);
+    const tegu_calibration *calibration;
+    if (!tegu_session_calibration(cli, session, &calibration))
+        return false;
     if (to_kernel)
         tegu_pipeline_add_preset(steps, (int)level);
     const tegu_args *args = &cli->args;
@@ -161,6 +164,8 @@ bool tegu_session_passes(tegu_cli *cli, tegu_session *session,
         .print_changed = tegu_args_has(args, TEGU_CLI_PRINT_CHANGED),
         .stop_after = tegu_args_text(args, TEGU_CLI_STOP_AFTER, NULL),
         .print_to = stderr,
+        .calibration = calibration,
+        .lanes = session->lanes,
     };
     double start = tegu_seconds();
     bool ok = tegu_manager_run(session->unit, steps, &options,

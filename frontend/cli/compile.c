@@ -337,6 +337,7 @@ int tegu_command_COMPILE(tegu_cli *cli)
     job.session = tegu_session_open(cli, false);
     if (!job.session)
         return 65;
+    job.session->lanes = (int)(2 * job.target.lanes);
     bool ok = tegu_session_passes(cli, job.session, NULL, true) &&
               tegu_session_codegen(cli, job.session, &job.target, job.embed,
                                    wants(&job, EMIT_ASM),

@@ -54,6 +54,7 @@ static int run(tegu_cli *cli, int argc, char **argv)
         tegu_error(cli->diag, tegu_loc_file("<stdout>"), TEGU_E_CANNOT_WRITE,
                    "cannot write to standard output");
     }
+    tegu_calibration_close(cli);
     int worst = tegu_diag_exit_code(cli->diag);
     return worst ? worst : code;
 }

@@ -155,6 +155,7 @@ static bool convert_ids(tegu_cli *cli, const char *path,
     }
     tokens->ids = ids;
     tokens->count = (int64_t)count;
+    tokens->row = tensor->rank == 2 ? tensor->dims[1] : 0;
     return true;
 }
 
@@ -216,14 +217,10 @@ static bool tokens_from_text(tegu_cli *cli, const tegu_lm *lm,
     return true;
 }
 
-bool tegu_read_tokens(tegu_cli *cli, const tegu_lm *lm, tegu_tokens *tokens)
+bool tegu_load_tokens(tegu_cli *cli, const tegu_lm *lm, const char *file,
+                      const char *text, tegu_tokens *tokens)
 {
-    const char *file = tegu_args_text(&cli->args, TEGU_CLI_TOKENS, NULL);
-    const char *text = tegu_args_text(&cli->args, TEGU_CLI_TEXT, NULL);
     *tokens = (tegu_tokens){0};
-    if (file && text)
-        return tegu_error(cli->diag, tegu_loc_none(), TEGU_E_USAGE,
-                          "give --text or --tokens, not both");
     if (file && !tokens_from_file(cli, file, tokens))
         return false;
     if (text && !tokens_from_text(cli, lm, text, tokens))
@@ -237,6 +234,16 @@ bool tegu_read_tokens(tegu_cli *cli, const tegu_lm *lm, tegu_tokens *tokens)
                               (long long)i, tokens->ids[i],
                               (long long)lm->vocab);
     return true;
+}
+
+bool tegu_read_tokens(tegu_cli *cli, const tegu_lm *lm, tegu_tokens *tokens)
+{
+    const char *file = tegu_args_text(&cli->args, TEGU_CLI_TOKENS, NULL);
+    const char *text = tegu_args_text(&cli->args, TEGU_CLI_TEXT, NULL);
+    if (file && text)
+        return tegu_error(cli->diag, tegu_loc_none(), TEGU_E_USAGE,
+                          "give --text or --tokens, not both");
+    return tegu_load_tokens(cli, lm, file, text, tokens);
 }
 
 bool tegu_open_pool(tegu_cli *cli, int64_t threads, tegu_pool **pool)

@@ -32,12 +32,17 @@ bool tegu_lm_prompt(const tegu_lm *lm, const int32_t *tokens, int64_t count,
 typedef struct tegu_tokens {
     const int32_t *ids;
     int64_t count;
+    int64_t row;         /* ids of one row of a stored matrix; 0: a list */
     const char *source;  /* path as given */
 } tegu_tokens;
 
 /* Opens --tokenizer, or the unit's own; the caller closes it. */
 bool tegu_open_tokenizer(tegu_cli *cli, const tegu_unit *unit,
                          tegu_tokenizer **tokenizer);
+/* Reads stored ids from `file` (FILE[:TENSOR]) or encodes the text of `text`,
+ * whichever is not NULL; checks ids against the vocabulary. */
+bool tegu_load_tokens(tegu_cli *cli, const tegu_lm *lm, const char *file,
+                      const char *text, tegu_tokens *tokens);
 /* Reads --tokens or encodes --text; checks ids against the vocabulary.
  * count 0 and true when neither was given. */
 bool tegu_read_tokens(tegu_cli *cli, const tegu_lm *lm, tegu_tokens *tokens);

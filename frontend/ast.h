@@ -28,6 +28,7 @@ typedef enum tegu_expr_kind {
     TEGU_EXPR_INDEX,   /* a[0..2, ..] */
     TEGU_EXPR_IF,      /* if c { a } else { b } */
     TEGU_EXPR_AS,      /* a as [dim, ..] */
+    TEGU_EXPR_ADAPT,   /* a adapt lora(b, c, alpha = 16) */
     TEGU_EXPR_PARAM,   /* param "name" f32[dim] transposed */
     TEGU_EXPR_REPEAT   /* repeat f(0..n, a) */
 } tegu_expr_kind;
@@ -78,7 +79,7 @@ struct tegu_expr {
             tegu_token_kind op;
             tegu_expr *a, *b;
         } operation;
-        struct { /* CALL, REPEAT (lo..hi) */
+        struct { /* CALL, REPEAT (lo..hi), ADAPT (lo: what is adapted) */
             const char *name;
             tegu_call_args args;
             tegu_expr *lo, *hi;

@@ -238,6 +238,11 @@ tegu_symbol *tegu_module_find(const tegu_module *module, const char *name);
 /* Reports an unknown name with the nearest known one. */
 bool tegu_elab_unknown(tegu_elab *el, tegu_loc loc, const char *what,
                        const char *name, bool calls);
+/* Evaluates an argument list into the site; false after reporting. */
+bool tegu_elab_args(tegu_elab *el, const tegu_call_args *args,
+                    tegu_site *site);
+/* w adapt lora(a, b, alpha = 16) (adapt.c) */
+tegu_term tegu_elab_adapt(tegu_elab *el, const tegu_expr *e);
 /* Calls a function or block with evaluated arguments. */
 tegu_term tegu_elab_call(tegu_elab *el, tegu_symbol *symbol, tegu_site *site);
 tegu_term tegu_elab_repeat(tegu_elab *el, const tegu_expr *e);

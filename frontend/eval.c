@@ -291,7 +291,7 @@ static tegu_term eval_list(tegu_elab *el, const tegu_expr *e)
 
 /* --- calls --- */
 
-static bool collect(tegu_elab *el, const tegu_call_args *args, tegu_site *site)
+bool tegu_elab_args(tegu_elab *el, const tegu_call_args *args, tegu_site *site)
 {
     bool ok = true;
     for (uint32_t i = 0; i < args->count; i++) {
@@ -321,7 +321,7 @@ static tegu_term eval_call(tegu_elab *el, const tegu_expr *e)
 {
     tegu_term result;
     tegu_site site = {.name = e->u.call.name, .loc = e->loc};
-    if (!collect(el, &e->u.call.args, &site))
+    if (!tegu_elab_args(el, &e->u.call.args, &site))
         return tegu_term_error();
     tegu_symbol *symbol = tegu_module_find(el->module, site.name);
     if (symbol && tegu_decl_is_callable(symbol->decl))
@@ -375,7 +375,8 @@ tegu_term tegu_elab_repeat(tegu_elab *el, const tegu_expr *e)
                         "repeat takes a block; '%s' is none", args.name);
         return tegu_term_error();
     }
-    if (!repeat_bounds(el, e, &lo, &hi) || !collect(el, &e->u.call.args, &args))
+    if (!repeat_bounds(el, e, &lo, &hi) ||
+        !tegu_elab_args(el, &e->u.call.args, &args))
         return tegu_term_error();
     if (args.positional == 0) {
         tegu_elab_error(el, e->loc, TEGU_E_ARGUMENT,
@@ -421,6 +422,7 @@ static tegu_term eval_kind(tegu_elab *el, const tegu_expr *e)
     case TEGU_EXPR_REPEAT: return tegu_elab_repeat(el, e);
     case TEGU_EXPR_INDEX: return tegu_elab_index(el, e);
     case TEGU_EXPR_AS: return tegu_elab_as(el, e);
+    case TEGU_EXPR_ADAPT: return tegu_elab_adapt(el, e);
     case TEGU_EXPR_PARAM: return tegu_elab_param(el, e);
     }
     return tegu_term_error();

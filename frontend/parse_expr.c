@@ -358,6 +358,25 @@ static tegu_expr *parse_as(tegu_parser *p, tegu_expr *base)
     return e;
 }
 
+/* `w adapt lora(...)` */
+static tegu_expr *parse_adapt(tegu_parser *p, tegu_expr *base)
+{
+    tegu_parser_advance(p);
+    tegu_expr *e = new_expr(p, TEGU_EXPR_ADAPT, p->token.loc);
+    e->u.call.lo = base;
+    if (p->token.kind != TEGU_TOK_NAME || p->ahead.kind != TEGU_TOK_LPAREN) {
+        tegu_parser_expected(p, "an adapter: adapt lora(a, b, alpha = 16)");
+        return e;
+    }
+    e->u.call.name = p->token.text;
+    tegu_parser_advance(p);
+    tegu_parser_advance(p);
+    if (tegu_parser_args(p, &e->u.call.args))
+        adopt_args(p, e);
+    adopt(p, e, base);
+    return e;
+}
+
 static tegu_expr *parse_postfix(tegu_parser *p)
 {
     tegu_expr *e = parse_primary(p);
@@ -366,6 +385,8 @@ static tegu_expr *parse_postfix(tegu_parser *p)
             e = parse_index(p, e);
         else if (p->token.kind == TEGU_TOK_AS_WORD)
             e = parse_as(p, e);
+        else if (is_word(&p->token, "adapt"))
+            e = parse_adapt(p, e);
         else
             break;
     }

@@ -224,6 +224,56 @@ static void errors_of_calls_are_reported(void **state)
     numeric_destroy(&m);
 }
 
+static bool count_bytes(void *data, const void *from, size_t size)
+{
+    (void)from;
+    *(size_t *)data += size;
+    return true;
+}
+
+static void weights_without_data_are_reported(void **state)
+{
+    static const char text[] =
+        "unit m\nparam \"w\" : f32[3]\n"
+        "entry f kernel {\n"
+        "  %1 = input {name=\"x\"} : f32[3]\n"
+        "  %2 = param {name=\"w\"} : f32[3]\n"
+        "  %3 = kernel %1, %2 {family=\"loop\"} : f32[3] {\n"
+        "    %1 = arg {index=0} : f32[3]\n"
+        "    %2 = arg {index=1} : f32[3]\n"
+        "    %3 = mul %1, %2 : f32[3]\n"
+        "    return %3\n  }\n"
+        "  return \"y\" %3\n}\n";
+    (void)state;
+    numeric_model m = model_open(text, 0);
+    tegu_target target;
+    tegu_failure failure;
+    size_t written = 0;
+    tegu_artifact *a = model_compile(&m, NULL, 2, false);
+    assert_false(tegu_artifact_weights(m.unit, a, count_bytes, &written));
+    assert_int_equal(tegu_diag_errors(m.diag), 1);
+    assert_true(tegu_target_find(&target, NULL, NULL, NULL, &failure));
+    tegu_codegen_options options = {.target = &target, .embed_weights = true};
+    assert_null(tegu_codegen(m.unit, m.arena, &options));
+    assert_int_equal(tegu_diag_errors(m.diag), 2);
+    assert_null(tegu_jit_create(m.unit, m.arena, a, NULL));
+    numeric_destroy(&m);
+}
+
+static void other_machines_code_is_not_run(void **state)
+{
+    numeric_model m = load_tiny(*state, "-O2");
+    tegu_artifact *a = model_compile(&m, "aarch64", 2, false);
+    tegu_target here;
+    tegu_failure failure;
+    assert_true(tegu_target_find(&here, NULL, NULL, NULL, &failure));
+    if (here.arch == TEGU_ARCH_X86_64) {
+        assert_null(tegu_jit_create(m.unit, m.arena, a, NULL));
+        assert_int_equal(tegu_diag_exit_code(m.diag), 69);
+    }
+    numeric_destroy(&m);
+}
+
 /* ---- the object ---- */
 
 static void check_section(const Elf64_Shdr *s, const char *name)
@@ -510,6 +560,8 @@ int main(void)
         TEST(caches_of_attention_take_its_layout),
         TEST(workspace_is_exact_at_every_size),
         TEST(errors_of_calls_are_reported),
+        TEST(weights_without_data_are_reported),
+        TEST(other_machines_code_is_not_run),
         TEST(objects_hold_code_and_constants_only),
         TEST(identical_input_gives_identical_bytes),
         TEST(the_hash_tells_compilations_apart),

@@ -119,6 +119,28 @@ static bool embed(job *j, LLVMValueRef *out)
     return true;
 }
 
+/* ---- how it was made ---- */
+
+/* Text in the object's comment section, for `tegu explain` and `strings`. */
+static void add_provenance(job *j)
+{
+    const tegu_codegen_options *o = j->options;
+    tegu_text text = {.arena = j->arena};
+    tegu_text_printf(&text, TEGU_PROVENANCE "model %s, abi %016llx\n",
+                     j->unit->name, (unsigned long long)j->plan->abi);
+    tegu_text_printf(&text, "target %s, cpu %s\n", o->target->triple,
+                     o->target->cpu);
+    tegu_text_printf(&text, "pipeline '%s', then -O%d\n",
+                     o->pipeline ? o->pipeline : "", o->level);
+    tegu_text_printf(&text, "%s", o->provenance ? o->provenance : "");
+    LLVMContextRef context = j->main->context;
+    LLVMMetadataRef string =
+        LLVMMDStringInContext2(context, tegu_text_cstr(&text), text.count);
+    LLVMMetadataRef node = LLVMMDNodeInContext2(context, &string, 1);
+    LLVMAddNamedMetadataOperand(j->main->module, "llvm.ident",
+                                LLVMMetadataAsValue(context, node));
+}
+
 /* ---- object ---- */
 
 /* Only the ABI's functions leave the object. */
@@ -199,6 +221,7 @@ static bool compile(job *j)
         return false;
     tegu_emit_entries(j->main, j->plan);
     tegu_emit_abi(j->main, j->plan, embedded);
+    add_provenance(j);
     if (!write_object(j))
         return false;
     describe(j);

@@ -12,12 +12,17 @@
 #include "codegen/target.h"
 #include "ir/ir.h"
 
+/* What the text in an object's comment section begins with; it ends with a
+ * NUL. */
+#define TEGU_PROVENANCE "tegu-provenance\n"
+
 typedef struct tegu_codegen_options {
     const tegu_target *target;
     int level;               /* 0..2: LLVM effort for loop kernels */
     bool embed_weights;      /* weights inside the object */
-    const char *pipeline;    /* provenance, printed into the header */
-    const char *provenance;  /* hashes of the inputs, one line each */
+    const char *pipeline;    /* printed into the header and the object */
+    const char *provenance;  /* hashes of the inputs, one line each; they are
+                                part of the ABI's hash */
     bool want_asm, want_llvm, want_bitcode;
 } tegu_codegen_options;
 

@@ -132,10 +132,6 @@ static int explain_code(tegu_cli *cli, const char *word)
     return 0;
 }
 
-/* The provenance that codegen leaves in an object's comment section begins
- * with this word. */
-static const char provenance_mark[] = "tegu-provenance\n";
-
 static int explain_object(tegu_cli *cli, const char *path)
 {
     tegu_file file;
@@ -145,9 +141,9 @@ static int explain_object(tegu_cli *cli, const char *path)
                    error);
         return 66;
     }
-    size_t mark = sizeof provenance_mark - 1;
+    size_t mark = sizeof TEGU_PROVENANCE - 1;
     for (size_t i = 0; i + mark < file.size; i++) {
-        if (memcmp(file.data + i, provenance_mark, mark) != 0)
+        if (memcmp(file.data + i, TEGU_PROVENANCE, mark) != 0)
             continue;
         size_t end = i + mark;
         while (end < file.size && file.data[end])

@@ -176,6 +176,35 @@ bool tegu_session_passes(tegu_cli *cli, tegu_session *session,
     return ok;
 }
 
+/* A hash to tell inputs apart by; not against forgery. */
+static uint64_t hash_bytes(const unsigned char *data, size_t size)
+{
+    uint64_t hash = size, word;
+    for (; size >= sizeof word; data += sizeof word, size -= sizeof word) {
+        memcpy(&word, data, sizeof word);
+        hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+        hash ^= hash >> 29;
+    }
+    for (size_t i = 0; i < size; i++)
+        hash = (hash ^ data[i]) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+/* A line for each file that the model was read from, in the order of reading;
+ * no paths, so that equal inputs give equal objects. */
+static const char *provenance(const tegu_session *session)
+{
+    tegu_text text = {.arena = session->arena};
+    for (uint32_t i = 0; i < session->unit->files.count; i++) {
+        const tegu_file *file = &session->unit->files.data[i];
+        tegu_text_printf(&text, "input of %zu bytes, hash %016llx\n",
+                         file->size,
+                         (unsigned long long)hash_bytes(file->data,
+                                                        file->size));
+    }
+    return tegu_text_cstr(&text);
+}
+
 bool tegu_session_codegen(tegu_cli *cli, tegu_session *session,
                           const tegu_target *target, bool embed_weights,
                           bool want_asm, bool want_llvm, bool want_bitcode)
@@ -196,7 +225,7 @@ bool tegu_session_codegen(tegu_cli *cli, tegu_session *session,
         .level = (int)level,
         .embed_weights = embed_weights,
         .pipeline = session->pipeline,
-        .provenance = "",
+        .provenance = provenance(session),
         .want_asm = want_asm,
         .want_llvm = want_llvm,
         .want_bitcode = want_bitcode,

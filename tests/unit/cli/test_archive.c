@@ -40,8 +40,10 @@ static tegu_blob compile(tegu_arena *arena)
     tegu_pipeline_add_preset(pipeline, 2);
     assert_true(tegu_manager_run(unit, pipeline, &options, &report));
     assert_true(tegu_target_find(&target, NULL, NULL, NULL, &failure));
-    tegu_codegen_options codegen = {
-        .target = &target, .level = 2, .pipeline = "", .provenance = ""};
+    tegu_codegen_options codegen = {.target = &target,
+                                    .level = 2,
+                                    .pipeline = "cse",
+                                    .provenance = "input number 7\n"};
     tegu_artifact *artifact = tegu_codegen(unit, arena, &codegen);
     assert_non_null(artifact);
     return artifact->object;
@@ -139,6 +141,14 @@ static void equal_objects_give_equal_archives(void **state)
     assert_memory_equal(a.data, b.data, a.size);
 }
 
+static void an_object_tells_how_it_was_made(void **state)
+{
+    fixture *f = *state;
+    const char *comment = shown_by(f, "strings -n 8 \"$1\"", f->object);
+    assert_has(comment, "tegu-provenance\nmodel m, abi ");
+    assert_has(comment, "\npipeline 'cse', then -O2\ninput number 7\n");
+}
+
 static void what_is_no_object_is_refused(void **state)
 {
     fixture *f = *state;
@@ -211,6 +221,7 @@ int main(void)
         cmocka_unit_test(the_index_lists_the_symbols_that_the_object_defines),
         cmocka_unit_test(the_member_comes_out_as_it_went_in),
         cmocka_unit_test(equal_objects_give_equal_archives),
+        cmocka_unit_test(an_object_tells_how_it_was_made),
         cmocka_unit_test(what_is_no_object_is_refused),
         cmocka_unit_test(broken_objects_are_not_read_beyond_their_end),
         cmocka_unit_test(a_shared_library_has_the_same_symbols),

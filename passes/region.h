@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* region.h - hidden layers: an axis that linears write, element-wise ops pass
+ * and one linear reads, so that its elements can be dropped or merged without
+ * anything else noticing.
+ */
+#ifndef TEGU_PASSES_REGION_H
+#define TEGU_PASSES_REGION_H
+
+#include "passes/pass.h"
+
+/* A parameter cut with the region: a writer's weight [width, in] or bias, or a
+ * vector [.., width] of an element-wise op. */
+typedef struct tegu_region_part {
+    const char *name;
+    tegu_value value; /* with the adapters on it */
+    bool is_vector;   /* cut along its last axis, else its first */
+} tegu_region_part;
+
+typedef struct tegu_region {
+    const tegu_graph *graph; /* that the values below are in */
+    tegu_value reader;       /* the linear that reads it */
+    const char *weight;      /* the reader's weight parameter, [out, width] */
+    const char *bias;        /* the reader's bias parameter; NULL: none */
+    int64_t width;
+    TEGU_VEC(tegu_region_part) parts;
+    tegu_loc loc;
+} tegu_region;
+typedef TEGU_VEC(tegu_region) tegu_regions;
+
+/* Finds the regions on the named axis, or on one that a pass made of it
+ * (hidden_482), in entry `entry` (index): in order, empty when there are none.
+ * False after reporting where an op forbids cutting the axis.  Memory from
+ * `arena`. */
+bool tegu_find_regions(tegu_unit *unit, uint32_t entry, const char *axis,
+                       tegu_arena *arena, tegu_regions *regions);
+/* The regions of all entries, one per reader, in entry `step` where it has
+ * them.  False after
+ * reporting: an op forbids it, entries differ, a parameter has other uses, or
+ * there is no such axis or region. */
+bool tegu_axis_regions(tegu_unit *unit, const char *axis, tegu_arena *arena,
+                       tegu_regions *regions);
+/* True when `axis` is one that at least one region is made of; reports
+ * nothing.  Such axes are reduced by passes/intermediate.h. */
+bool tegu_axis_is_intermediate(tegu_unit *unit, const char *axis,
+                               tegu_arena *scratch);
+/* The region read by this weight; NULL: none. */
+const tegu_region *tegu_region_find(const tegu_regions *regions,
+                                    const char *weight);
+
+#endif

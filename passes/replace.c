@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* replace.c - puts changed weights in place of those that linears read.
+ *
+ * Takes a unit whose parameters have new types and data, and the graphs that
+ * still read the old ones.  Produces graphs of the new types: a rewrite that
+ * lets every type be inferred again, drops the adapters on changed weights,
+ * and turns a linear by a factored weight into two.
+ */
+#include "passes/replace.h"
+#include "passes/adapted.h"
+
+#include <string.h>
+
+double *tegu_constant_read(const tegu_graph *g, tegu_value v, tegu_arena *arena)
+{
+    const tegu_node *node = tegu_graph_node(g, v);
+    int64_t count = tegu_type_elements(node->type);
+    double *wide = TEGU_ARRAY(arena, double, (size_t)count);
+    tegu_mark mark = tegu_arena_mark(arena);
+    float *data = TEGU_ARRAY(arena, float, (size_t)count);
+    bool ok;
+
+    if (node->op == TEGU_OP_PARAM)
+        ok = tegu_param_read(
+            g->unit,
+            tegu_unit_find_param(g->unit, tegu_node_text(node, "name")), 0,
+            count, data);
+    else
+        ok = tegu_interp_constant(g, v, arena, data);
+    for (int64_t i = 0; ok && i < count; i++)
+        wide[i] = (double)data[i];
+    tegu_arena_release(arena, mark);
+    return ok ? wide : NULL;
+}
+
+static const float *narrowed(tegu_unit *unit, const tegu_type *type,
+                             const double *data)
+{
+    size_t count = (size_t)tegu_type_elements(type);
+    float *out = TEGU_ARRAY(unit->arena, float, count);
+
+    for (size_t i = 0; i < count; i++)
+        out[i] = (float)data[i];
+    return out;
+}
+
+void tegu_param_store(tegu_unit *unit, const char *name, const tegu_type *type,
+                      const double *data)
+{
+    tegu_param *param = tegu_unit_find_param(unit, name);
+
+    param->type = tegu_unit_type(unit, type);
+    param->source = TEGU_SOURCE_DATA;
+    param->stored = TEGU_F32;
+    param->data = narrowed(unit, type, data);
+    param->transposed = false;
+}
+
+const char *tegu_param_add(tegu_unit *unit, const char *name,
+                           const tegu_type *type, const double *data,
+                           tegu_loc loc)
+{
+    tegu_param param = {.name = tegu_intern_cstr(unit->names, name),
+                        .type = tegu_unit_type(unit, type),
+                        .loc = loc,
+                        .source = TEGU_SOURCE_DATA,
+                        .stored = TEGU_F32,
+                        .data = narrowed(unit, type, data)};
+    uint32_t index;
+
+    for (int n = 2; tegu_unit_find_param(unit, param.name); n++)
+        param.name = tegu_intern_cstr(
+            unit->names, tegu_format(unit->arena, "%s.%d", name, n));
+    return tegu_unit_add_param(unit, &param, &index) ? param.name : NULL;
+}
+
+/* --- graphs --- */
+
+typedef struct replacing {
+    const tegu_replacement *list;
+    tegu_map *index; /* name -> place in the list */
+} replacing;
+
+static const tegu_replacement *replacement_of(const tegu_rewriter *rw,
+                                              tegu_value v)
+{
+    const replacing *r = rw->data;
+    const tegu_node *node =
+        tegu_graph_node(rw->from, tegu_adapted_base(rw->from, v));
+    const char *name;
+    uint64_t *place;
+
+    if (node->op != TEGU_OP_PARAM)
+        return NULL;
+    name = tegu_node_text(node, "name");
+    place = tegu_map_find(r->index, name, strlen(name));
+    return place ? &r->list[*place] : NULL;
+}
+
+static tegu_value build_param(tegu_graph *g, tegu_loc loc, const char *name)
+{
+    tegu_attr attr = tegu_attr_of_text(TEGU_OP_PARAM, "name", name);
+
+    return tegu_build(g, loc, TEGU_OP_PARAM, 0, NULL, 1, &attr,
+                      tegu_unit_find_param(g->unit, name)->type);
+}
+
+static tegu_value build_factored(tegu_rewriter *rw, const tegu_node *linear,
+                                 const tegu_replacement *r)
+{
+    tegu_graph *g = rw->into;
+    tegu_value thin[] = {rw->map[linear->inputs[0]],
+                         build_param(g, linear->loc, r->inner)};
+    tegu_value wide[3];
+
+    wide[0] =
+        tegu_build(g, linear->loc, TEGU_OP_LINEAR, 2, thin, 0, NULL, NULL);
+    wide[1] = build_param(g, linear->loc, r->outer);
+    wide[2] = linear->input_count > 2 ? rw->map[linear->inputs[2]] : 0;
+    return tegu_build(g, linear->loc, TEGU_OP_LINEAR, linear->input_count, wide,
+                      0, NULL, NULL);
+}
+
+static tegu_value visit(tegu_rewriter *rw, tegu_value v)
+{
+    const tegu_node *node = tegu_graph_node(rw->from, v);
+    const tegu_replacement *r;
+
+    if (node->op == TEGU_OP_PARAM && (r = replacement_of(rw, v)) != NULL &&
+        !r->inner)
+        return build_param(rw->into, node->loc, r->name);
+    if (tegu_node_is_adapted(node) && replacement_of(rw, v))
+        return rw->map[node->inputs[0]];
+    if (node->op == TEGU_OP_LINEAR &&
+        (r = replacement_of(rw, node->inputs[1])) != NULL && r->inner)
+        return build_factored(rw, node, r);
+    return tegu_rewriter_copy(rw, v);
+}
+
+bool tegu_replace_weights(tegu_unit *unit, tegu_arena *scratch,
+                          const tegu_replacement *replacements, uint32_t count)
+{
+    replacing r = {replacements, tegu_map_create(scratch)};
+
+    for (uint32_t i = 0; i < count; i++)
+        tegu_map_set(r.index, replacements[i].name,
+                     strlen(replacements[i].name), i);
+    for (uint32_t i = 0; i < unit->entries.count; i++) {
+        tegu_graph **graph = &unit->entries.data[i].graph;
+        tegu_graph *next =
+            tegu_graph_rewrite(*graph, (*graph)->level, visit, &r);
+        if (next) /* adapters and weights that nothing reads any more go */
+            next = tegu_graph_rewrite(next, next->level, NULL, NULL);
+        if (!next)
+            return false;
+        *graph = next;
+    }
+    return true;
+}

@@ -38,20 +38,19 @@ static void print_head(tegu_text *out, const char *model)
                           "<meta charset=\"utf-8\"><title>tegu compare: ");
     escape_html(out, model);
     tegu_text_printf(
-        out,
-        "</title>\n<style>\n"
-        "body{font:15px/1.45 system-ui,sans-serif;max-width:1000px;"
-        "margin:2em auto;padding:0 1em;color:#222}\n"
-        "table{border-collapse:collapse;width:100%%}\n"
-        "td,th{padding:.3em .8em;border-bottom:1px solid #ddd;"
-        "text-align:right;font-variant-numeric:tabular-nums}\n"
-        "td:first-child,th:first-child{text-align:left}\n"
-        ".key{display:inline-block;width:.9em;height:.9em;"
-        "border-radius:2px;margin-right:.4em}\n"
-        ".charts{display:flex;flex-wrap:wrap;gap:1.5em}\n"
-        "code{background:#f4f4f4;padding:.1em .3em}\n"
-        "svg text{font:12px system-ui,sans-serif;fill:#222}\n"
-        "</style></head><body>\n<h1>");
+        out, "</title>\n<style>\n"
+             "body{font:15px/1.45 system-ui,sans-serif;max-width:1000px;"
+             "margin:2em auto;padding:0 1em;color:#222}\n"
+             "table{border-collapse:collapse;width:100%%}\n"
+             "td,th{padding:.3em .8em;border-bottom:1px solid #ddd;"
+             "text-align:right;font-variant-numeric:tabular-nums}\n"
+             "td:first-child,th:first-child{text-align:left}\n"
+             ".key{display:inline-block;width:.9em;height:.9em;"
+             "border-radius:2px;margin-right:.4em}\n"
+             ".charts{display:flex;flex-wrap:wrap;gap:1.5em}\n"
+             "code{background:#f4f4f4;padding:.1em .3em}\n"
+             "svg text{font:12px system-ui,sans-serif;fill:#222}\n"
+             "</style></head><body>\n<h1>");
     escape_html(out, model);
     tegu_text_printf(out, "</h1>\n");
 }
@@ -82,16 +81,16 @@ static void print_table(tegu_text *out, const tegu_variant *variants,
         const tegu_compare_row *row = &tegu_compare_rows[r];
         tegu_text_printf(out, "<tr><td>%s</td>", row->label);
         for (uint32_t i = 0; i < count; i++)
-            tegu_text_printf(out, "<td>%s</td>",
-                             tegu_compare_text(out->arena, row,
-                                               row->value(&variants[i])));
+            tegu_text_printf(
+                out, "<td>%s</td>",
+                tegu_compare_text(out->arena, row, row->value(&variants[i])));
         tegu_text_printf(out, "</tr>\n");
     }
     tegu_text_printf(out, "</table>\n");
 }
 
-static double largest(const tegu_compare_row *row,
-                      const tegu_variant *variants, uint32_t count)
+static double largest(const tegu_compare_row *row, const tegu_variant *variants,
+                      uint32_t count)
 {
     double most = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -132,7 +131,8 @@ typedef struct range {
     double lo, hi;
 } range;
 
-/* The values' range with a margin of a tenth, never empty. */
+/* The values' range with a margin of a tenth, and never so narrow that
+ * rounding errors look like differences. */
 static range range_of(const double *x, uint32_t count)
 {
     range r = {x[0], x[0]};
@@ -140,7 +140,7 @@ static range range_of(const double *x, uint32_t count)
         r.lo = x[i] < r.lo ? x[i] : r.lo;
         r.hi = x[i] > r.hi ? x[i] : r.hi;
     }
-    double margin = r.hi > r.lo ? 0.1 * (r.hi - r.lo) : 0.1 * fabs(r.hi);
+    double margin = fmax(0.1 * (r.hi - r.lo), 0.01 * fabs(r.hi));
     return (range){r.lo - margin, r.hi + margin};
 }
 
@@ -177,8 +177,8 @@ static void print_scatter(tegu_text *out, const tegu_variant *variants,
                          "<text x=\"%.0f\" y=\"328\" text-anchor=\"middle\">"
                          "%.4g</text><text x=\"54\" y=\"%.0f\" "
                          "text-anchor=\"end\">%.4g</text>\n",
-                         place(rx, fx, 60, 620), fx,
-                         place(ry, fy, 310, 20) + 4, fy);
+                         place(rx, fx, 60, 620), fx, place(ry, fy, 310, 20) + 4,
+                         fy);
     }
     for (uint32_t i = 0; i < count; i++) {
         double cx = place(rx, x[i], 60, 620), cy = place(ry, y[i], 310, 20);

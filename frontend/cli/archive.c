@@ -62,14 +62,13 @@ static bool global_names(tegu_blob object, tegu_text *out, uint32_t *count)
         return false;
     for (uint64_t i = 0; i < symbols.sh_size / sizeof(Elf64_Sym); i++) {
         Elf64_Sym symbol;
-        memcpy(&symbol,
-               object.data + symbols.sh_offset + i * sizeof symbol,
+        memcpy(&symbol, object.data + symbols.sh_offset + i * sizeof symbol,
                sizeof symbol);
         if (ELF64_ST_BIND(symbol.st_info) != STB_GLOBAL ||
             symbol.st_shndx == SHN_UNDEF || symbol.st_name >= names.sh_size)
             continue;
-        const char *name = (const char *)object.data + names.sh_offset +
-                           symbol.st_name;
+        const char *name =
+            (const char *)object.data + names.sh_offset + symbol.st_name;
         tegu_text_add(out, name, strlen(name) + 1);
         (*count)++;
     }
@@ -78,8 +77,7 @@ static bool global_names(tegu_blob object, tegu_text *out, uint32_t *count)
 
 static void add_big_endian(tegu_text *out, uint32_t n)
 {
-    char bytes[4] = {(char)(n >> 24), (char)(n >> 16), (char)(n >> 8),
-                     (char)n};
+    char bytes[4] = {(char)(n >> 24), (char)(n >> 16), (char)(n >> 8), (char)n};
     tegu_text_add(out, bytes, 4);
 }
 
@@ -145,8 +143,8 @@ static const char *compiler_for(const tegu_target *target)
 
 static bool run(const char *program, const char *object, const char *shared)
 {
-    const char *argv[] = {program, "-shared", "-nostdlib", "-o", shared,
-                          object, NULL};
+    const char *argv[] = {program, "-shared", "-nostdlib", "-o",
+                          shared,  object,    NULL};
     pid_t child;
     int status;
     if (posix_spawnp(&child, program, NULL, NULL, (char *const *)argv,
@@ -168,8 +166,7 @@ static bool write_temporary(tegu_arena *arena, const char *path,
 }
 
 bool tegu_link_shared(tegu_arena *arena, const tegu_target *target,
-                      tegu_blob object, tegu_blob *shared,
-                      const char **error)
+                      tegu_blob object, tegu_blob *shared, const char **error)
 {
     char folder[] = "/tmp/tegu-XXXXXX";
     if (!mkdtemp(folder)) {

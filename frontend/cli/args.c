@@ -13,19 +13,19 @@
 #include <string.h>
 
 const tegu_command_info tegu_commands[TEGU_COMMAND_COUNT] = {
-#define TEGU_COMMAND(id, name, operands, min, max, summary, details) \
+#define TEGU_COMMAND(id, name, operands, min, max, summary, details)           \
     [TEGU_COMMAND_##id] = {name, operands, min, max, summary, details},
 #include "frontend/cli/options.def"
 };
 
 enum command_bits {
-#define TEGU_COMMAND(id, name, operands, min, max, summary, details) \
+#define TEGU_COMMAND(id, name, operands, min, max, summary, details)           \
     id = 1 << TEGU_COMMAND_##id,
 #include "frontend/cli/options.def"
 };
 
 const tegu_cli_info tegu_cli_options[TEGU_CLI_END] = {
-#define TEGU_CLI(id, long_name, short_name, placeholder, commands, help) \
+#define TEGU_CLI(id, long_name, short_name, placeholder, commands, help)       \
     [TEGU_CLI_##id] = {long_name, short_name, placeholder, commands, help},
 #include "frontend/cli/options.def"
 };
@@ -106,15 +106,13 @@ static bool unknown_option(tegu_cli *cli, const char *word)
 
 /* Stores an option whose value is `inline_value` or the next word. */
 static bool take_option(tegu_cli *cli, tegu_cli_option option,
-                        const char *inline_value, int argc, char **argv,
-                        int *i)
+                        const char *inline_value, int argc, char **argv, int *i)
 {
     const tegu_cli_info *info = &tegu_cli_options[option];
     const char *value = inline_value;
     if (!info->placeholder) {
         if (inline_value)
-            return usage(cli, "option '--%s' takes no value",
-                         info->long_name);
+            return usage(cli, "option '--%s' takes no value", info->long_name);
         value = "";
     } else if (!value) {
         if (*i + 1 >= argc)
@@ -144,8 +142,7 @@ static bool take_word(tegu_cli *cli, int argc, char **argv, int *i)
     tegu_cli_option option = find_long(cli, word + 2, length);
     if (option == TEGU_CLI_END)
         return unknown_option(cli, word);
-    return take_option(cli, option, equals ? equals + 1 : NULL, argc, argv,
-                       i);
+    return take_option(cli, option, equals ? equals + 1 : NULL, argc, argv, i);
 }
 
 bool tegu_args_parse(tegu_cli *cli, int argc, char **argv)
@@ -166,8 +163,8 @@ bool tegu_args_parse(tegu_cli *cli, int argc, char **argv)
     const tegu_command_info *info = &tegu_commands[cli->args.command];
     if ((int)cli->args.operands.count < info->min)
         return tegu_error(cli->diag, tegu_loc_none(), TEGU_E_USAGE,
-                          "'tegu %s' needs %s: see 'tegu help %s'",
-                          info->name, info->operands, info->name);
+                          "'tegu %s' needs %s: see 'tegu help %s'", info->name,
+                          info->operands, info->name);
     if ((int)cli->args.operands.count > info->max)
         return usage(cli, "one word too many: '%s'",
                      cli->args.operands.data[info->max]);

@@ -15,10 +15,10 @@
 #include <time.h>
 
 typedef struct figure {
-    bool prompt;        /* pp, else tg */
-    int64_t tokens;     /* per run */
+    bool prompt;    /* pp, else tg */
+    int64_t tokens; /* per run */
     tegu_samples samples;
-    tegu_cost cost;     /* of one call: whole prompt, or one token */
+    tegu_cost cost; /* of one call: whole prompt, or one token */
 } figure;
 
 typedef struct bench {
@@ -28,15 +28,14 @@ typedef struct bench {
     tegu_lm lm;
     tegu_workload work;
     figure figures[2];
-    tegu_samples flops, bytes;  /* limits, one per repetition */
+    tegu_samples flops, bytes; /* limits, one per repetition */
     tegu_target target;
 } bench;
 
 static void push(bench *b, tegu_samples *samples, double x)
 {
     if (!samples->seconds)
-        samples->seconds =
-            TEGU_ARRAY(b->cli->arena, double, (size_t)b->repeat);
+        samples->seconds = TEGU_ARRAY(b->cli->arena, double, (size_t)b->repeat);
     samples->seconds[samples->count++] = x;
 }
 
@@ -44,11 +43,10 @@ static bool cost_of(bench *b, const tegu_entry *entry, int64_t length,
                     int64_t position, tegu_cost *cost)
 {
     tegu_unit *unit = b->session->unit;
-    int64_t *symbols =
-        TEGU_ARRAY(b->cli->arena, int64_t, unit->axes.count);
+    int64_t *symbols = TEGU_ARRAY(b->cli->arena, int64_t, unit->axes.count);
     for (uint32_t a = 1; a < unit->axes.count; a++)
-        symbols[a] = length < unit->axes.data[a].hi ? length
-                                                    : unit->axes.data[a].hi;
+        symbols[a] =
+            length < unit->axes.data[a].hi ? length : unit->axes.data[a].hi;
     return tegu_entry_cost(unit, entry, symbols, position, false, cost);
 }
 
@@ -57,14 +55,13 @@ static bool measure(bench *b, void *pool)
     tegu_failure failure;
     tegu_limits_probe *probe = tegu_limits_create(&b->target, &failure);
     if (!probe)
-        return tegu_error(b->cli->diag, tegu_loc_none(), TEGU_E_RESOURCES,
-                          "%s", failure.text);
-    tegu_jit_options threads = {pool ? tegu_pool_run : NULL, pool,
-                                b->threads};
+        return tegu_error(b->cli->diag, tegu_loc_none(), TEGU_E_RESOURCES, "%s",
+                          failure.text);
+    tegu_jit_options threads = {pool ? tegu_pool_run : NULL, pool, b->threads};
     tegu_progress progress;
     tegu_progress_start(&progress, b->cli, "measuring");
-    bool ok = tegu_time_prompt(&b->work) >= 0 &&
-              tegu_time_generate(&b->work, 0) >= 0;
+    bool ok =
+        tegu_time_prompt(&b->work) >= 0 && tegu_time_generate(&b->work, 0) >= 0;
     for (int64_t r = 0; ok && r < b->repeat; r++) {
         tegu_limits limits;
         tegu_limits_measure(probe, &threads, &limits);
@@ -88,16 +85,16 @@ static void print_figure(bench *b, const figure *f)
     tegu_summary s = tegu_summarise(arena, &f->samples);
     double calls = f->prompt ? 1 : (double)f->tokens;
     double flops = f->cost.contraction_flops * calls / s.median;
-    double bytes = (f->cost.bytes_weights + f->cost.bytes_state) * calls /
-                   s.median;
+    double bytes =
+        (f->cost.bytes_weights + f->cost.bytes_state) * calls / s.median;
     double peak = tegu_summarise(arena, &b->flops).median;
     double stream = tegu_summarise(arena, &b->bytes).median;
     printf("| %-16s | %8s | %7lld | %5s%-4lld | %10.2f ± %-8.2f | %7.1f | "
            "%5.1f %% | %6.1f | %5.1f %% |\n",
            b->session->unit->name,
            tegu_count_text(arena, tegu_unit_parameters(b->session->unit)),
-           (long long)b->threads, f->prompt ? "pp" : "tg",
-           (long long)f->tokens, (double)f->tokens / s.median,
+           (long long)b->threads, f->prompt ? "pp" : "tg", (long long)f->tokens,
+           (double)f->tokens / s.median,
            (double)f->tokens * s.mad / (s.median * s.median), flops / 1e9,
            100 * flops / peak, bytes / 1e9, 100 * bytes / stream);
 }
@@ -107,8 +104,9 @@ static json_t *samples_json(const figure *f, bool rate)
     json_t *array = json_array();
     for (uint32_t i = 0; i < f->samples.count; i++) {
         double s = f->samples.seconds[i];
-        json_array_append_new(array, rate ? json_real((double)f->tokens / s)
-                                          : json_integer((json_int_t)(s * 1e9)));
+        json_array_append_new(array, rate
+                                         ? json_real((double)f->tokens / s)
+                                         : json_integer((json_int_t)(s * 1e9)));
     }
     return array;
 }
@@ -158,19 +156,18 @@ static json_t *figure_json(bench *b, const figure *f)
     json_object_set_new(
         json, "gflops",
         json_real(f->cost.contraction_flops * calls / s.median / 1e9));
-    json_object_set_new(json, "peak_gflops",
-                        json_real(tegu_summarise(arena, &b->flops).median /
-                                  1e9));
+    json_object_set_new(
+        json, "peak_gflops",
+        json_real(tegu_summarise(arena, &b->flops).median / 1e9));
     json_object_set_new(
         json, "gbytes",
         json_real((f->cost.bytes_weights + f->cost.bytes_state) * calls /
                   s.median / 1e9));
-    json_object_set_new(json, "stream_gbytes",
-                        json_real(tegu_summarise(arena, &b->bytes).median /
-                                  1e9));
     json_object_set_new(
-        json, "compile_ms",
-        json_real(1e3 * b->session->compile_seconds));
+        json, "stream_gbytes",
+        json_real(tegu_summarise(arena, &b->bytes).median / 1e9));
+    json_object_set_new(json, "compile_ms",
+                        json_real(1e3 * b->session->compile_seconds));
     json_object_set_new(
         json, "object_bytes",
         json_integer((json_int_t)b->session->artifact->object.size));
@@ -204,7 +201,8 @@ static bool read_options(bench *b)
 {
     tegu_cli *cli = b->cli;
     tegu_failure failure;
-    if (!tegu_args_int(cli, TEGU_CLI_PROMPT_LENGTH, 512, 1, INT32_MAX, &b->prompt) ||
+    if (!tegu_args_int(cli, TEGU_CLI_PROMPT_LENGTH, 512, 1, INT32_MAX,
+                       &b->prompt) ||
         !tegu_args_int(cli, TEGU_CLI_GENERATE, 128, 1, INT32_MAX,
                        &b->generate) ||
         !tegu_args_int(cli, TEGU_CLI_REPEAT, 5, 1, 1000, &b->repeat))

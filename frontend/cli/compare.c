@@ -11,10 +11,10 @@
 #include <math.h>
 #include <string.h>
 
-#define VALUE(name, expression)                      \
-    static double name(const tegu_variant *v)        \
-    {                                                \
-        return expression;                           \
+#define VALUE(name, expression)                                                \
+    static double name(const tegu_variant *v)                                  \
+    {                                                                          \
+        return expression;                                                     \
     }
 VALUE(parameters, v->parameters)
 VALUE(weight_bytes, (double)v->session->artifact->weights_bytes)
@@ -38,14 +38,14 @@ const tegu_compare_row tegu_compare_rows[] = {
     {"parameters", "parameters", parameters, NULL, TEGU_SHOW_COUNT, false},
     {"weight bytes", "bytes_weights", weight_bytes, NULL, TEGU_SHOW_BYTES,
      true},
-    {"MACs/token, prefill", "macs_prefill", prefill_macs, NULL,
-     TEGU_SHOW_COUNT, false},
+    {"MACs/token, prefill", "macs_prefill", prefill_macs, NULL, TEGU_SHOW_COUNT,
+     false},
     {"FLOPs/token, prefill", "flops_prefill", prefill_flops, NULL,
      TEGU_SHOW_COUNT, false},
     {"MACs/token, decode", "macs_decode", decode_macs, NULL, TEGU_SHOW_COUNT,
      false},
-    {"FLOPs/token, decode", "flops_decode", decode_flops, NULL,
-     TEGU_SHOW_COUNT, true},
+    {"FLOPs/token, decode", "flops_decode", decode_flops, NULL, TEGU_SHOW_COUNT,
+     true},
     {"workspace", "workspace_bytes", workspace, NULL, TEGU_SHOW_BYTES, false},
     {"state", "state_bytes", state, NULL, TEGU_SHOW_BYTES, false},
     {"object", "object_bytes", object, NULL, TEGU_SHOW_BYTES, false},
@@ -105,8 +105,7 @@ static bool measure_cost(comparison *c, tegu_variant *v)
 {
     tegu_unit *unit = v->session->unit;
     const tegu_entry *entry = v->lm.step;
-    int64_t *symbols =
-        TEGU_ARRAY(c->cli->arena, int64_t, unit->axes.count);
+    int64_t *symbols = TEGU_ARRAY(c->cli->arena, int64_t, unit->axes.count);
     int64_t length = c->length < v->lm.most ? c->length : v->lm.most;
     for (uint32_t a = 1; a < unit->axes.count; a++)
         symbols[a] = length;
@@ -208,8 +207,7 @@ static bool measure_quality(comparison *c)
     tegu_variant reference = {0};
     bool ok = open_reference(c, &reference);
     tegu_lm *models = TEGU_ARRAY(cli->arena, tegu_lm, c->count + 1);
-    tegu_quality *quality =
-        TEGU_ARRAY(cli->arena, tegu_quality, c->count + 1);
+    tegu_quality *quality = TEGU_ARRAY(cli->arena, tegu_quality, c->count + 1);
     models[0] = reference.lm;
     for (uint32_t i = 0; i < c->count; i++)
         models[i + 1] = c->variants[i].lm;
@@ -264,8 +262,7 @@ static bool write_json(const comparison *c)
         for (uint32_t r = 0; r < tegu_compare_row_count; r++) {
             double value = tegu_compare_rows[r].value(v);
             json_object_set_new(json, tegu_compare_rows[r].key,
-                                isnan(value) ? json_null()
-                                             : json_real(value));
+                                isnan(value) ? json_null() : json_real(value));
         }
         json_object_set_new(json, "prefill_mad_seconds",
                             json_real(v->prefill_time.mad));
@@ -302,10 +299,9 @@ static bool read_options(comparison *c)
     c->count = pipelines->count ? pipelines->count : 1;
     c->variants = TEGU_ARRAY(cli->arena, tegu_variant, c->count);
     for (uint32_t i = 0; i < c->count; i++)
-        c->variants[i].pipeline = i < pipelines->count ? pipelines->data[i]
-                                                       : "";
-    return tegu_args_int(cli, TEGU_CLI_LENGTH, 256, 1, INT32_MAX,
-                         &c->length) &&
+        c->variants[i].pipeline =
+            i < pipelines->count ? pipelines->data[i] : "";
+    return tegu_args_int(cli, TEGU_CLI_LENGTH, 256, 1, INT32_MAX, &c->length) &&
            tegu_args_int(cli, TEGU_CLI_POSITION, 256, 0, INT32_MAX,
                          &c->position) &&
            tegu_args_int(cli, TEGU_CLI_REPEAT, 5, 1, 1000, &c->repeat) &&

@@ -50,7 +50,7 @@ typedef struct emission {
     tegu_cli *cli;
     tegu_session *session;
     const char *folder;
-    unsigned kinds;  /* bits of emit_kind */
+    unsigned kinds; /* bits of emit_kind */
     bool embed;
     tegu_target target;
     tegu_outputs *outputs;
@@ -76,8 +76,8 @@ static bool unknown_kind(emission *job, const char *word)
 
 static bool parse_kinds(emission *job)
 {
-    const char *text = tegu_args_text(&job->cli->args, TEGU_CLI_EMIT,
-                                      "obj,header,weights");
+    const char *text =
+        tegu_args_text(&job->cli->args, TEGU_CLI_EMIT, "obj,header,weights");
     for (bool more = true; more;) {
         size_t length = strcspn(text, ",");
         int k = 0;
@@ -100,26 +100,25 @@ static bool read_options(emission *job)
     const char *weights = tegu_args_text(args, TEGU_CLI_WEIGHTS, "file");
     job->embed = strcmp(weights, "embed") == 0;
     if (!job->embed && strcmp(weights, "file") != 0)
-        return tegu_error(job->cli->diag, tegu_loc_none(), TEGU_E_USAGE,
-                          "--weights takes file or embed, not '%s'",
-                          tegu_escaped(job->cli->arena, weights,
-                                       strlen(weights)));
+        return tegu_error(
+            job->cli->diag, tegu_loc_none(), TEGU_E_USAGE,
+            "--weights takes file or embed, not '%s'",
+            tegu_escaped(job->cli->arena, weights, strlen(weights)));
     tegu_failure failure;
-    if (!tegu_target_find(&job->target,
-                          tegu_args_text(args, TEGU_CLI_TARGET, NULL),
-                          tegu_args_text(args, TEGU_CLI_CPU, NULL),
-                          tegu_args_text(args, TEGU_CLI_FEATURES, NULL),
-                          &failure))
-        return tegu_error(job->cli->diag, tegu_loc_none(), TEGU_E_USAGE,
-                          "%s", failure.text);
+    if (!tegu_target_find(
+            &job->target, tegu_args_text(args, TEGU_CLI_TARGET, NULL),
+            tegu_args_text(args, TEGU_CLI_CPU, NULL),
+            tegu_args_text(args, TEGU_CLI_FEATURES, NULL), &failure))
+        return tegu_error(job->cli->diag, tegu_loc_none(), TEGU_E_USAGE, "%s",
+                          failure.text);
     job->folder = tegu_args_text(args, TEGU_CLI_OUTPUT, ".");
     return parse_kinds(job);
 }
 
 static char *path_of(emission *job, emit_kind kind)
 {
-    char *name = tegu_format(job->cli->arena, "%s%s",
-                             job->session->unit->name, kinds[kind].suffix);
+    char *name = tegu_format(job->cli->arena, "%s%s", job->session->unit->name,
+                             kinds[kind].suffix);
     return tegu_path_join(job->cli->arena, job->folder, name);
 }
 
@@ -186,12 +185,12 @@ static bool write_weights(emission *job)
 
 static bool write_archive(emission *job)
 {
-    const char *member = tegu_format(job->cli->arena, "%s.o",
-                                     job->session->unit->name);
+    const char *member =
+        tegu_format(job->cli->arena, "%s.o", job->session->unit->name);
     tegu_blob archive;
     const char *error;
-    if (!tegu_archive(job->cli->arena, member,
-                      job->session->artifact->object, &archive, &error))
+    if (!tegu_archive(job->cli->arena, member, job->session->artifact->object,
+                      &archive, &error))
         return tegu_error(job->cli->diag, tegu_loc_none(), TEGU_E_INTERNAL,
                           "cannot make an archive: %s", error);
     return write_blob(job, EMIT_STATIC, archive);
@@ -203,8 +202,7 @@ static bool write_shared(emission *job)
     const char *error;
     if (!tegu_link_shared(job->cli->arena, &job->target,
                           job->session->artifact->object, &shared, &error))
-        return tegu_error(job->cli->diag, tegu_loc_none(),
-                          TEGU_E_UNSUPPORTED,
+        return tegu_error(job->cli->diag, tegu_loc_none(), TEGU_E_UNSUPPORTED,
                           "cannot link a shared library: %s", error);
     return write_blob(job, EMIT_SHARED, shared);
 }
@@ -244,8 +242,8 @@ static bool write_all(emission *job)
         emit_kind kind;
         tegu_blob blob;
     } blobs[] = {
-        {EMIT_OBJ, artifact->object},    {EMIT_HEADER, artifact->header},
-        {EMIT_ASM, artifact->assembly},  {EMIT_LLVM, artifact->llvm},
+        {EMIT_OBJ, artifact->object},      {EMIT_HEADER, artifact->header},
+        {EMIT_ASM, artifact->assembly},    {EMIT_LLVM, artifact->llvm},
         {EMIT_BITCODE, artifact->bitcode},
     };
     for (size_t i = 0; i < sizeof blobs / sizeof *blobs; i++)
@@ -269,12 +267,11 @@ static void print_summary(emission *job)
            job->session->unit->name, job->target.name, job->target.cpu,
            job->target.lanes * 32, artifact->kernel_count,
            job->session->compile_seconds, tegu_text_cstr(&job->written));
-    printf("  state %s", tegu_bytes_text(arena,
-                                         (double)artifact->state_bytes));
+    printf("  state %s", tegu_bytes_text(arena, (double)artifact->state_bytes));
     for (uint32_t i = 0; i < artifact->entry_count; i++)
-        printf(", workspace of %s up to %s", artifact->entries[i].name,
-               tegu_bytes_text(arena,
-                               (double)artifact->entries[i].workspace_max));
+        printf(
+            ", workspace of %s up to %s", artifact->entries[i].name,
+            tegu_bytes_text(arena, (double)artifact->entries[i].workspace_max));
     struct rusage usage;
     if (getrusage(RUSAGE_SELF, &usage) == 0)
         printf("\n  peak memory %s",
@@ -338,12 +335,12 @@ int tegu_command_COMPILE(tegu_cli *cli)
     if (!job.session)
         return 65;
     job.session->lanes = (int)(2 * job.target.lanes);
-    bool ok = tegu_session_passes(cli, job.session, NULL, true) &&
-              tegu_session_codegen(cli, job.session, &job.target, job.embed,
-                                   wants(&job, EMIT_ASM),
-                                   wants(&job, EMIT_LLVM),
-                                   wants(&job, EMIT_BITCODE)) &&
-              emit(&job);
+    bool ok =
+        tegu_session_passes(cli, job.session, NULL, true) &&
+        tegu_session_codegen(cli, job.session, &job.target, job.embed,
+                             wants(&job, EMIT_ASM), wants(&job, EMIT_LLVM),
+                             wants(&job, EMIT_BITCODE)) &&
+        emit(&job);
     if (ok && !tegu_args_has(&cli->args, TEGU_CLI_QUIET))
         print_summary(&job);
     tegu_session_close(job.session);

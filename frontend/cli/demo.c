@@ -97,8 +97,7 @@ static const char *upper(const tegu_unit *unit)
     return text;
 }
 
-static void print_weights(tegu_text *out, const tegu_unit *unit,
-                          bool embedded)
+static void print_weights(tegu_text *out, const tegu_unit *unit, bool embedded)
 {
     if (embedded) {
         tegu_text_printf(out, "    const void *weights = NULL;\n"
@@ -137,8 +136,8 @@ void tegu_demo_print(tegu_text *out, const tegu_unit *unit,
         "    return p;\n}\n\n"
         "int main(int argc, char **argv)\n{\n    %s_context model;\n",
         name, name, name, embedded_weights ? "" : " ",
-        embedded_weights ? "" : name, embedded_weights ? "" : ".weights",
-        name, name);
+        embedded_weights ? "" : name, embedded_weights ? "" : ".weights", name,
+        name);
     print_weights(out, unit, embedded_weights);
     tegu_text_printf(
         out,

@@ -56,20 +56,21 @@ static void print_node(tegu_text *out, const tegu_unit *unit, uint32_t entry,
     print_label(out, unit, node);
     tegu_text_printf(out, "\"];\n");
     for (uint32_t i = 0; i < node->input_count; i++)
-        tegu_text_printf(out, "    n%u_%u -> n%u_%u;\n", entry,
-                         node->inputs[i], entry, v);
+        tegu_text_printf(out, "    n%u_%u -> n%u_%u;\n", entry, node->inputs[i],
+                         entry, v);
 }
 
 void tegu_dot_print(tegu_text *out, const tegu_unit *unit)
 {
-    tegu_text_printf(out, "digraph \"%s\" {\n  node [fontname=\"sans\","
-                          "fontsize=10];\n",
+    tegu_text_printf(out,
+                     "digraph \"%s\" {\n  node [fontname=\"sans\","
+                     "fontsize=10];\n",
                      unit->name);
     for (uint32_t e = 0; e < unit->entries.count; e++) {
         const tegu_entry *entry = &unit->entries.data[e];
         const tegu_graph *g = entry->graph;
-        tegu_text_printf(out, "  subgraph cluster_%u {\n    label=\"%s\";\n",
-                         e, entry->name);
+        tegu_text_printf(out, "  subgraph cluster_%u {\n    label=\"%s\";\n", e,
+                         entry->name);
         for (tegu_value v = 1; v < g->nodes.count; v++)
             print_node(out, unit, e, v, tegu_graph_node(g, v));
         for (uint32_t r = 0; r < g->results.count; r++)

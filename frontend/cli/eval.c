@@ -35,10 +35,9 @@ static bool print_result(tegu_cli *cli, const tegu_windows *windows,
     if (!tegu_args_has(&cli->args, TEGU_CLI_JSON))
         return true;
     json_t *json = json_pack(
-        "{s:f, s:f, s:I, s:I, s:I}", "perplexity", quality->perplexity,
-        "nll", quality->nll, "tokens", (json_int_t)quality->predictions,
-        "context", (json_int_t)windows->length, "stride",
-        (json_int_t)windows->stride);
+        "{s:f, s:f, s:I, s:I, s:I}", "perplexity", quality->perplexity, "nll",
+        quality->nll, "tokens", (json_int_t)quality->predictions, "context",
+        (json_int_t)windows->length, "stride", (json_int_t)windows->stride);
     if (compared) {
         json_object_set_new(json, "kl_div", json_real(quality->kl));
         json_object_set_new(json, "same_top", json_real(quality->same_top));
@@ -69,8 +68,7 @@ int tegu_command_EVAL(tegu_cli *cli)
     if (!tegu_args_int(cli, TEGU_CLI_THREADS, 1, 1, 1024, &threads) ||
         !tegu_open_pool(cli, threads, &pool))
         return 64;
-    const char *pipeline =
-        tegu_args_text(&cli->args, TEGU_CLI_PIPELINE, "");
+    const char *pipeline = tegu_args_text(&cli->args, TEGU_CLI_PIPELINE, "");
     uint32_t count = pipeline[0] ? 2 : 1, opened = 0;
     tegu_session *sessions[2] = {NULL, NULL};
     tegu_lm lm[2];
@@ -79,8 +77,8 @@ int tegu_command_EVAL(tegu_cli *cli)
         tegu_session *session = tegu_session_open(cli, false);
         sessions[opened] = session;
         ok = session &&
-             tegu_session_native(cli, session, opened ? pipeline : "",
-                                 threads, pool) &&
+             tegu_session_native(cli, session, opened ? pipeline : "", threads,
+                                 pool) &&
              tegu_lm_init(cli, session, &lm[opened]);
     }
     ok = ok && measure(cli, lm, count);

@@ -39,8 +39,8 @@ static void print_option(FILE *out, const tegu_cli_info *info)
     snprintf(left, sizeof left, "  %c%c%s--%s%s%.*s",
              info->short_name ? '-' : ' ',
              info->short_name ? info->short_name : ' ',
-             info->short_name ? ", " : "  ", info->long_name,
-             dots ? " " : "", (int)dots, dots ? info->placeholder : "");
+             info->short_name ? ", " : "  ", info->long_name, dots ? " " : "",
+             (int)dots, dots ? info->placeholder : "");
     if (strlen(left) < HELP_COLUMN)
         fprintf(out, "%-*s", HELP_COLUMN, left);
     else
@@ -184,10 +184,9 @@ int tegu_command_HELP(tegu_cli *cli)
         }
     }
     const char *near = tegu_nearest(word, names, TEGU_COMMAND_COUNT);
-    tegu_error(cli->diag, tegu_loc_none(), TEGU_E_USAGE,
-               "unknown command '%s'%s%s%s",
-               tegu_escaped(cli->arena, word, strlen(word)),
-               near ? "; did you mean '" : "", near ? near : "",
-               near ? "'?" : "");
+    tegu_error(
+        cli->diag, tegu_loc_none(), TEGU_E_USAGE, "unknown command '%s'%s%s%s",
+        tegu_escaped(cli->arena, word, strlen(word)),
+        near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
     return 64;
 }

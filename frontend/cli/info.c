@@ -89,8 +89,7 @@ int tegu_command_TARGETS(tegu_cli *cli)
     static const struct {
         tegu_arch arch;
         const char *name;
-    } archs[] = {{TEGU_ARCH_X86_64, "x86-64"},
-                 {TEGU_ARCH_AARCH64, "aarch64"}};
+    } archs[] = {{TEGU_ARCH_X86_64, "x86-64"}, {TEGU_ARCH_AARCH64, "aarch64"}};
     tegu_target target;
     tegu_failure failure;
     for (size_t i = 0; tegu_target_name(i); i++) {
@@ -159,6 +158,5 @@ static int explain_object(tegu_cli *cli, const char *path)
 int tegu_command_EXPLAIN(tegu_cli *cli)
 {
     const char *word = cli->args.operands.data[0];
-    return is_code(word) ? explain_code(cli, word)
-                         : explain_object(cli, word);
+    return is_code(word) ? explain_code(cli, word) : explain_object(cli, word);
 }

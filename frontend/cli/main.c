@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 static int (*const commands[TEGU_COMMAND_COUNT])(tegu_cli *) = {
-#define TEGU_COMMAND(id, name, operands, min, max, summary, details) \
+#define TEGU_COMMAND(id, name, operands, min, max, summary, details)           \
     [TEGU_COMMAND_##id] = tegu_command_##id,
 #include "frontend/cli/options.def"
 };

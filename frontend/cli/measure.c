@@ -47,10 +47,8 @@ void tegu_workload_init(tegu_cli *cli, const tegu_lm *lm, int64_t prompt,
         prompt = lm->context;
     if (generate > lm->context)
         generate = lm->context;
-    *work = (tegu_workload){
-        .lm = lm, .prompt = prompt, .generate = generate};
-    work->tokens =
-        TEGU_ARRAY(cli->arena, int32_t, (size_t)lm->context + 1);
+    *work = (tegu_workload){.lm = lm, .prompt = prompt, .generate = generate};
+    work->tokens = TEGU_ARRAY(cli->arena, int32_t, (size_t)lm->context + 1);
     uint64_t seed = 1;
     for (int64_t i = 0; i < lm->context; i++) {
         seed = seed * 6364136223846793005u + 1442695040888963407u;
@@ -59,7 +57,7 @@ void tegu_workload_init(tegu_cli *cli, const tegu_lm *lm, int64_t prompt,
     work->logits = TEGU_ARRAY(cli->arena, float, (size_t)lm->vocab);
     if (!lm->prompt)
         work->rows = TEGU_ARRAY(cli->arena, float,
-                                (size_t)lm->vocab * (size_t)lm->context);
+                                (size_t)lm->vocab *(size_t)lm->context);
 }
 
 static tegu_executor *restart(const tegu_workload *work)
@@ -84,9 +82,8 @@ double tegu_time_generate(tegu_workload *work, int64_t position)
     restart(work);
     if (position + work->generate > work->lm->context)
         position = work->lm->context - work->generate;
-    if (position > 0 &&
-        !tegu_lm_prompt(work->lm, work->tokens, position, work->logits,
-                        work->rows))
+    if (position > 0 && !tegu_lm_prompt(work->lm, work->tokens, position,
+                                        work->logits, work->rows))
         return -1;
     double start = tegu_seconds();
     for (int64_t i = 0; i < work->generate; i++)

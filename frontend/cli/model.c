@@ -15,8 +15,7 @@
 
 static bool not_a_model(tegu_cli *cli, const char *why)
 {
-    return tegu_error(cli->diag,
-                      tegu_loc_file(cli->args.operands.data[0]),
+    return tegu_error(cli->diag, tegu_loc_file(cli->args.operands.data[0]),
                       TEGU_E_UNSUPPORTED,
                       "this needs a language model: entry step(tokens: "
                       "i32[T]) -> logits: f32[T, vocab], but %s",
@@ -25,17 +24,15 @@ static bool not_a_model(tegu_cli *cli, const char *why)
 
 static bool takes_tokens(const tegu_entry *entry)
 {
-    const tegu_type *type = entry->arguments.count == 1
-                                ? entry->arguments.data[0].type
-                                : NULL;
+    const tegu_type *type =
+        entry->arguments.count == 1 ? entry->arguments.data[0].type : NULL;
     return type && type->dtype == TEGU_I32 && type->rank == 1 &&
            entry->graph->results.count == 1;
 }
 
 static const tegu_type *result_type(const tegu_entry *entry)
 {
-    return tegu_graph_type(entry->graph,
-                           entry->graph->results.data[0].value);
+    return tegu_graph_type(entry->graph, entry->graph->results.data[0].value);
 }
 
 bool tegu_lm_init(tegu_cli *cli, tegu_session *session, tegu_lm *lm)
@@ -81,8 +78,7 @@ bool tegu_lm_step(const tegu_lm *lm, const int32_t *tokens, int64_t count,
 {
     for (int64_t done = 0; done < count; done += lm->most) {
         int64_t n = count - done < lm->most ? count - done : lm->most;
-        if (!call(lm, lm->step, tokens + done, n,
-                  logits + done * lm->vocab, n))
+        if (!call(lm, lm->step, tokens + done, n, logits + done * lm->vocab, n))
             return false;
     }
     return true;
@@ -113,8 +109,7 @@ bool tegu_open_tokenizer(tegu_cli *cli, const tegu_unit *unit,
         tegu_args_text(&cli->args, TEGU_CLI_TOKENIZER, unit->tokenizer);
     tegu_reason reason;
     if (!path)
-        return tegu_error(cli->diag,
-                          tegu_loc_file(cli->args.operands.data[0]),
+        return tegu_error(cli->diag, tegu_loc_file(cli->args.operands.data[0]),
                           TEGU_E_NO_INPUT,
                           "the model names no tokenizer; give --tokenizer");
     tegu_status status = tegu_tokenizer_open(path, tokenizer, &reason);
@@ -123,11 +118,10 @@ bool tegu_open_tokenizer(tegu_cli *cli, const tegu_unit *unit,
     /* The reason reads `path: error: text`; the location shows the path. */
     const char *text = strstr(reason.text, ": error: ");
     return tegu_error(cli->diag, tegu_loc_file(path),
-                      status == TEGU_STATUS_OPEN     ? TEGU_E_NO_INPUT
-                      : status == TEGU_STATUS_MEMORY ? TEGU_E_RESOURCES
-                      : status == TEGU_STATUS_UNSUPPORTED
-                          ? TEGU_E_UNSUPPORTED
-                          : TEGU_E_TOKENIZER,
+                      status == TEGU_STATUS_OPEN          ? TEGU_E_NO_INPUT
+                      : status == TEGU_STATUS_MEMORY      ? TEGU_E_RESOURCES
+                      : status == TEGU_STATUS_UNSUPPORTED ? TEGU_E_UNSUPPORTED
+                                                          : TEGU_E_TOKENIZER,
                       "%s", text ? text + strlen(": error: ") : reason.text);
 }
 
@@ -172,10 +166,10 @@ static bool tokens_from_file(tegu_cli *cli, const char *spec,
     tegu_safetensors *st = tegu_safetensors_open(cli->arena, cli->diag, path);
     if (!st)
         return false;
-    const tegu_stored_tensor *tensor =
-        name                     ? tegu_safetensors_find(st, name)
-        : st->tensors.count == 1 ? st->tensors.data
-                                 : NULL;
+    const tegu_stored_tensor *tensor = name ? tegu_safetensors_find(st, name)
+                                       : st->tensors.count == 1
+                                           ? st->tensors.data
+                                           : NULL;
     bool ok;
     if (tensor)
         ok = convert_ids(cli, path, tensor, tokens);
@@ -189,29 +183,28 @@ static bool tokens_from_file(tegu_cli *cli, const char *spec,
     return ok;
 }
 
-static bool tokens_from_text(tegu_cli *cli, const tegu_lm *lm,
-                             const char *path, tegu_tokens *tokens)
+static bool tokens_from_text(tegu_cli *cli, const tegu_lm *lm, const char *path,
+                             tegu_tokens *tokens)
 {
     tegu_file file;
     const char *error;
     if (!tegu_file_read(cli->arena, path, 0, &file, &error))
-        return tegu_error(cli->diag, tegu_loc_file(path), TEGU_E_NO_INPUT,
-                          "%s", error);
+        return tegu_error(cli->diag, tegu_loc_file(path), TEGU_E_NO_INPUT, "%s",
+                          error);
     tegu_tokenizer *tokenizer;
     if (!tegu_open_tokenizer(cli, lm->session->unit, &tokenizer))
         return false;
     tegu_ids ids;
     tegu_reason reason;
-    tegu_status status =
-        tegu_tokenizer_encode(tokenizer, (const char *)file.data, file.size,
-                              0, &ids, &reason);
+    tegu_status status = tegu_tokenizer_encode(
+        tokenizer, (const char *)file.data, file.size, 0, &ids, &reason);
     tegu_tokenizer_close(tokenizer);
     if (status != TEGU_STATUS_OK)
         return tegu_error(cli->diag, tegu_loc_file(path), TEGU_E_TOKENS, "%s",
                           reason.text);
     tokens->source = path;
-    tokens->ids = tegu_arena_copy(cli->arena, ids.data,
-                                  ids.count * sizeof *ids.data);
+    tokens->ids =
+        tegu_arena_copy(cli->arena, ids.data, ids.count * sizeof *ids.data);
     tokens->count = (int64_t)ids.count;
     free(ids.data);
     return true;
@@ -227,12 +220,11 @@ bool tegu_load_tokens(tegu_cli *cli, const tegu_lm *lm, const char *file,
         return false;
     for (int64_t i = 0; i < tokens->count; i++)
         if (tokens->ids[i] < 0 || tokens->ids[i] >= lm->vocab)
-            return tegu_error(cli->diag, tegu_loc_file(tokens->source),
-                              TEGU_E_TOKENS,
-                              "token %lld has the id %d, outside the "
-                              "vocabulary of %lld",
-                              (long long)i, tokens->ids[i],
-                              (long long)lm->vocab);
+            return tegu_error(
+                cli->diag, tegu_loc_file(tokens->source), TEGU_E_TOKENS,
+                "token %lld has the id %d, outside the "
+                "vocabulary of %lld",
+                (long long)i, tokens->ids[i], (long long)lm->vocab);
     return true;
 }
 

@@ -25,8 +25,9 @@ static bool unknown_level(tegu_cli *cli, const char *word)
     return tegu_error(cli->diag, tegu_loc_none(), TEGU_E_USAGE,
                       "opt cannot emit '%s'%s%s%s",
                       tegu_escaped(cli->arena, word, strlen(word)),
-                      near ? "; did you mean '" : ": it emits model, core, "
-                                                  "kernel, ir or dot",
+                      near ? "; did you mean '"
+                           : ": it emits model, core, "
+                             "kernel, ir or dot",
                       near ? near : "", near ? "'?" : "");
 }
 
@@ -37,8 +38,8 @@ static bool run_passes(tegu_cli *cli, tegu_session *session, const char *emit)
     if (strcmp(emit, "kernel") == 0)
         return tegu_session_passes(cli, session, given, true);
     if (strcmp(emit, "core") == 0)
-        given = tegu_format(cli->arena, "%s%slegalise", given,
-                            *given ? "," : "");
+        given =
+            tegu_format(cli->arena, "%s%slegalise", given, *given ? "," : "");
     else if (strcmp(emit, "model") != 0 && strcmp(emit, "ir") != 0 &&
              strcmp(emit, "dot") != 0)
         return unknown_level(cli, emit);
@@ -88,8 +89,8 @@ int tegu_command_IMPORT(tegu_cli *cli)
 {
     tegu_text text = {.arena = cli->arena};
     tegu_input_add(cli, cli->args.operands.data[0]);
-    bool ok = tegu_import_hf(cli->arena, cli->diag,
-                             cli->args.operands.data[0], &text) &&
+    bool ok = tegu_import_hf(cli->arena, cli->diag, cli->args.operands.data[0],
+                             &text) &&
               write_output(cli, &text);
     return ok ? 0 : 65;
 }

@@ -26,8 +26,8 @@ static int64_t *symbol_values(tegu_cli *cli, const tegu_unit *unit,
 {
     int64_t *symbols = TEGU_ARRAY(cli->arena, int64_t, unit->axes.count);
     for (uint32_t a = 1; a < unit->axes.count; a++)
-        symbols[a] = clamp(length, unit->axes.data[a].lo,
-                           unit->axes.data[a].hi);
+        symbols[a] =
+            clamp(length, unit->axes.data[a].lo, unit->axes.data[a].hi);
     return symbols;
 }
 
@@ -59,14 +59,14 @@ static void print_row(tegu_cli *cli, const plan_row *row)
 static json_t *row_json(const plan_row *row)
 {
     const tegu_cost *c = &row->cost;
-    return json_pack(
-        "{s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "entry",
-        row->entry, "length", (json_int_t)row->length, "position",
-        (json_int_t)row->position, "macs", c->macs, "flops", c->flops,
-        "flops_dense", row->dense.flops, "transcendentals",
-        c->transcendentals, "bytes_weights", c->bytes_weights,
-        "bytes_activations", c->bytes_activations, "bytes_state",
-        c->bytes_state, "workspace_bytes", row->workspace);
+    return json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}",
+                     "entry", row->entry, "length", (json_int_t)row->length,
+                     "position", (json_int_t)row->position, "macs", c->macs,
+                     "flops", c->flops, "flops_dense", row->dense.flops,
+                     "transcendentals", c->transcendentals, "bytes_weights",
+                     c->bytes_weights, "bytes_activations",
+                     c->bytes_activations, "bytes_state", c->bytes_state,
+                     "workspace_bytes", row->workspace);
 }
 
 static double state_bytes(const tegu_unit *unit)
@@ -106,7 +106,8 @@ static bool plan(tegu_cli *cli, tegu_unit *unit)
             {.what = tegu_format(arena, "prompt %lld", (long long)length),
              .length = length},
             {.what = tegu_format(arena, "decode at %lld", (long long)position),
-             .length = 1, .position = position}};
+             .length = 1,
+             .position = position}};
         for (int k = 0; ok && k < 2; k++) {
             ok = fill_row(cli, unit, &unit->entries.data[e], &kinds[k]);
             if (ok && !quiet)

@@ -21,8 +21,8 @@ void tegu_progress_start(tegu_progress *progress, const tegu_cli *cli,
     *progress = (tegu_progress){
         .what = what,
         .start = tegu_seconds(),
-        .terminal = isatty(STDERR_FILENO) == 1 && term &&
-                    strcmp(term, "dumb") != 0,
+        .terminal =
+            isatty(STDERR_FILENO) == 1 && term && strcmp(term, "dumb") != 0,
         .quiet = tegu_args_has(&cli->args, TEGU_CLI_QUIET),
     };
 }

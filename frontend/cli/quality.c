@@ -83,8 +83,8 @@ static void finish(const totals *sums, uint32_t count, int64_t predictions,
         };
 }
 
-static bool check_windows(tegu_cli *cli, const tegu_lm *models,
-                          uint32_t count, const tegu_tokens *tokens,
+static bool check_windows(tegu_cli *cli, const tegu_lm *models, uint32_t count,
+                          const tegu_tokens *tokens,
                           const tegu_windows *windows)
 {
     for (uint32_t m = 0; m < count; m++)
@@ -100,8 +100,8 @@ static bool check_windows(tegu_cli *cli, const tegu_lm *models,
     return true;
 }
 
-bool tegu_measure_quality(tegu_cli *cli, const tegu_lm *models,
-                          uint32_t count, const tegu_tokens *tokens,
+bool tegu_measure_quality(tegu_cli *cli, const tegu_lm *models, uint32_t count,
+                          const tegu_tokens *tokens,
                           const tegu_windows *windows, tegu_quality *quality)
 {
     if (!check_windows(cli, models, count, tokens, windows))
@@ -112,8 +112,8 @@ bool tegu_measure_quality(tegu_cli *cli, const tegu_lm *models,
     float **logits = TEGU_ARRAY(cli->arena, float *, count);
     totals *sums = TEGU_ARRAY(cli->arena, totals, count);
     for (uint32_t m = 0; m < count; m++)
-        logits[m] = tegu_arena_alloc_raw(
-            cli->arena, (size_t)windows->length * (size_t)vocab * 4);
+        logits[m] = tegu_arena_alloc_raw(cli->arena, (size_t)windows->length *
+                                                         (size_t)vocab * 4);
     tegu_progress progress;
     tegu_progress_start(&progress, cli, "measuring quality");
     for (int64_t start = 0; scored < total; start += windows->stride) {

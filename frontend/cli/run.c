@@ -14,7 +14,7 @@ typedef struct generation {
     tegu_sampler sampler;
     float *logits;
     void *scratch;
-    int64_t count;  /* tokens to generate */
+    int64_t count; /* tokens to generate */
 } generation;
 
 static bool read_sampler(generation *g)
@@ -47,10 +47,10 @@ static bool generate(generation *g, const tegu_ids *prompt)
 {
     tegu_lm *lm = &g->lm;
     int64_t position = (int64_t)prompt->count;
-    float *rows = lm->prompt ? NULL
-                             : tegu_arena_alloc_raw(
-                                   g->cli->arena,
-                                   prompt->count * (size_t)lm->vocab * 4);
+    float *rows =
+        lm->prompt ? NULL
+                   : tegu_arena_alloc_raw(
+                         g->cli->arena, prompt->count * (size_t)lm->vocab * 4);
     if (!tegu_lm_prompt(lm, prompt->data, position, g->logits, rows))
         return false;
     int32_t previous = prompt->data[prompt->count - 1];
@@ -110,8 +110,8 @@ static bool run_text(tegu_cli *cli, tegu_session *session)
         !tegu_open_tokenizer(cli, session->unit, &g.tokenizer))
         return false;
     g.logits = tegu_arena_alloc(cli->arena, (size_t)g.lm.vocab * 4);
-    g.scratch = tegu_arena_alloc(
-        cli->arena, tegu_sampler_scratch((int32_t)g.lm.vocab));
+    g.scratch =
+        tegu_arena_alloc(cli->arena, tegu_sampler_scratch((int32_t)g.lm.vocab));
     tegu_ids ids = {0};
     bool ok = encode_prompt(&g, &ids) && generate(&g, &ids);
     free(ids.data);
@@ -124,15 +124,13 @@ static bool read_inputs(tegu_cli *cli, const tegu_entry *entry,
 {
     for (uint32_t i = 0; i < entry->arguments.count; i++) {
         const tegu_argument *argument = &entry->arguments.data[i];
-        const tegu_stored_tensor *t =
-            tegu_safetensors_find(st, argument->name);
+        const tegu_stored_tensor *t = tegu_safetensors_find(st, argument->name);
         if (!t)
-            return tegu_error(cli->diag, tegu_loc_file(st->path),
-                              TEGU_E_TOKENS, "no tensor '%s' for entry %s",
-                              argument->name, entry->name);
+            return tegu_error(cli->diag, tegu_loc_file(st->path), TEGU_E_TOKENS,
+                              "no tensor '%s' for entry %s", argument->name,
+                              entry->name);
         if (t->dtype != argument->type->dtype)
-            return tegu_error(cli->diag, tegu_loc_file(st->path),
-                              TEGU_E_TOKENS,
+            return tegu_error(cli->diag, tegu_loc_file(st->path), TEGU_E_TOKENS,
                               "tensor '%s' holds %s, entry %s takes %s",
                               t->name, t->dtype_text, entry->name,
                               tegu_dtype_safetensors(argument->type->dtype));
@@ -180,8 +178,7 @@ static bool run_entry(tegu_cli *cli, tegu_session *session)
     const char *in = tegu_args_text(&cli->args, TEGU_CLI_INPUTS, NULL);
     const tegu_entry *entry = tegu_unit_find_entry(session->unit, name);
     if (!entry)
-        return tegu_error(cli->diag,
-                          tegu_loc_file(cli->args.operands.data[0]),
+        return tegu_error(cli->diag, tegu_loc_file(cli->args.operands.data[0]),
                           TEGU_E_USAGE, "the model has no entry '%s'",
                           tegu_escaped(cli->arena, name, strlen(name)));
     if (!in || !tegu_args_has(&cli->args, TEGU_CLI_OUTPUTS))
@@ -209,8 +206,8 @@ static bool run_entry(tegu_cli *cli, tegu_session *session)
     }
     tegu_executor *executor = session->executor;
     return ok &&
-           executor->call(executor->self, name, inputs,
-                          entry->arguments.count, results, count) &&
+           executor->call(executor->self, name, inputs, entry->arguments.count,
+                          results, count) &&
            write_results(cli, entry, results);
 }
 

@@ -17,14 +17,12 @@ static bool read_defines(tegu_cli *cli, tegu_load_options *options)
     for (uint32_t i = 0; i < words->count; i++) {
         const char *equals = strchr(words->data[i], '=');
         if (!equals || equals == words->data[i])
-            return tegu_error(
-                cli->diag, tegu_loc_none(), TEGU_E_USAGE,
-                "-D takes KEY=VALUE, not '%s'",
-                tegu_escaped(cli->arena, words->data[i],
-                             strlen(words->data[i])));
-        defines[i].key = tegu_format(cli->arena, "%.*s",
-                                     (int)(equals - words->data[i]),
-                                     words->data[i]);
+            return tegu_error(cli->diag, tegu_loc_none(), TEGU_E_USAGE,
+                              "-D takes KEY=VALUE, not '%s'",
+                              tegu_escaped(cli->arena, words->data[i],
+                                           strlen(words->data[i])));
+        defines[i].key = tegu_format(
+            cli->arena, "%.*s", (int)(equals - words->data[i]), words->data[i]);
         defines[i].value = equals + 1;
     }
     options->defines = defines;
@@ -56,8 +54,7 @@ static bool check_outputs(tegu_cli *cli)
     static const tegu_cli_option files[] = {TEGU_CLI_FILE, TEGU_CLI_OUTPUTS,
                                             TEGU_CLI_JSON, TEGU_CLI_HTML};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
-        if (!tegu_output_check(cli,
-                               tegu_args_text(&cli->args, files[i], "-")))
+        if (!tegu_output_check(cli, tegu_args_text(&cli->args, files[i], "-")))
             return false;
     return true;
 }
@@ -111,12 +108,11 @@ static bool unknown_pass(tegu_cli *cli, tegu_cli_option option,
     for (uint32_t i = 0; i < count; i++)
         names[i] = passes[i].name;
     const char *near = tegu_nearest(name, names, count);
-    return tegu_error(cli->diag, tegu_loc_none(), TEGU_E_USAGE,
-                      "--%s: unknown pass '%s'%s%s%s",
-                      tegu_cli_options[option].long_name,
-                      tegu_escaped(cli->arena, name, strlen(name)),
-                      near ? "; did you mean '" : "", near ? near : "",
-                      near ? "'?" : "");
+    return tegu_error(
+        cli->diag, tegu_loc_none(), TEGU_E_USAGE,
+        "--%s: unknown pass '%s'%s%s%s", tegu_cli_options[option].long_name,
+        tegu_escaped(cli->arena, name, strlen(name)),
+        near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
 /* --print-before, --print-after and --stop-after name passes that exist. */
@@ -168,8 +164,8 @@ bool tegu_session_passes(tegu_cli *cli, tegu_session *session,
         .lanes = session->lanes,
     };
     double start = tegu_seconds();
-    bool ok = tegu_manager_run(session->unit, steps, &options,
-                               &session->report);
+    bool ok =
+        tegu_manager_run(session->unit, steps, &options, &session->report);
     session->compile_seconds += tegu_seconds() - start;
     if (tegu_args_has(args, TEGU_CLI_TIME_PASSES))
         print_times(&session->report);
@@ -197,10 +193,9 @@ static const char *provenance(const tegu_session *session)
     tegu_text text = {.arena = session->arena};
     for (uint32_t i = 0; i < session->unit->files.count; i++) {
         const tegu_file *file = &session->unit->files.data[i];
-        tegu_text_printf(&text, "input of %zu bytes, hash %016llx\n",
-                         file->size,
-                         (unsigned long long)hash_bytes(file->data,
-                                                        file->size));
+        tegu_text_printf(
+            &text, "input of %zu bytes, hash %016llx\n", file->size,
+            (unsigned long long)hash_bytes(file->data, file->size));
     }
     return tegu_text_cstr(&text);
 }

@@ -95,7 +95,9 @@ static bool check_coverage(const applying *ap)
             tegu_format(a->arena, "%s%.*s", ap->more, (int)length - 7, name);
         bool head =
             (*uses & TEGU_USED_AS_TABLE) || strcmp(name, "lm_head.weight") == 0;
+        const char *table = tegu_format(a->arena, "2:%s", name);
         if (tegu_map_find(ap->index, key, strlen(key)) ||
+            tegu_map_find(ap->index, table, strlen(table)) ||
             (head && a->targets.all_linear) ||
             !tegu_peft_is_target(a, module, &ok))
             continue;

@@ -53,6 +53,7 @@ typedef struct tegu_interp {
     tegu_block *free[TEGU_SIZE_CLASSES];
     tegu_block *spare;      /* block headers without data */
     bool shadow;
+    bool likely;            /* bounds of independent errors (ir.h) */
     const int64_t *symbols;
     int64_t position;
     const tegu_tensor *inputs; /* by argument of the entry */
@@ -122,7 +123,8 @@ typedef void (*tegu_bound_rows)(size_t n, const tegu_shade *in,
                                 const tegu_shade_out *out);
 /* For operands of carrier `from` and a result of type `to` of which at least
  * one is a float. */
-tegu_bound_rows tegu_bound_kernel(tegu_op op, tegu_dtype from, tegu_dtype to);
+tegu_bound_rows tegu_bound_kernel(tegu_op op, tegu_dtype from, tegu_dtype to,
+                                  bool likely);
 /* What f32 makes of an exact result: overflow to infinity, infinite bounds
  * near it; a NaN bound becomes infinity. */
 void tegu_bound_settle(double *exact, double *bound);

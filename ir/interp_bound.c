@@ -332,11 +332,12 @@ ROWS1(neg)
 ROWS1(abs)
 ROWS1(sign)
 ROWS1(floor)
-ROWS1(ceil) ROWS1(round) ROWS1(exp) ROWS1(log) ROWS1(sqrt) ROWS1(rsqrt)
-    ROWS1(tanh) ROWS1(erf) ROWS1(sin) ROWS1(cos) ROWS1(sigmoid) ROWS2(add)
-        ROWS2(sub) ROWS2(mul) ROWS2(div) ROWS2(mod) ROWS2(pow) ROWS2(max)
-            ROWS2(min) COMPARE(eq, ==) COMPARE(ne, !=) COMPARE(lt, <)
-                COMPARE(le, <=)
+ROWS1(ceil)
+ROWS1(round)
+ROWS1(exp) ROWS1(log) ROWS1(sqrt) ROWS1(rsqrt) ROWS1(tanh) ROWS1(erf) ROWS1(sin)
+    ROWS1(cos) ROWS1(sigmoid) ROWS2(add) ROWS2(sub) ROWS2(mul) ROWS2(div)
+        ROWS2(mod) ROWS2(pow) ROWS2(max) ROWS2(min) COMPARE(eq, ==)
+            COMPARE(ne, !=) COMPARE(lt, <) COMPARE(le, <=)
 
     /* Of two numbers that may both be meant, the one chosen and a bound that
      * reaches the other. */
@@ -419,6 +420,26 @@ TO_INTEGER(f32_bool, uint8_t, TEGU_BOOL)
 TO_INTEGER(f32_i32, int32_t, TEGU_I32)
 TO_INTEGER(f32_i64, int64_t, TEGU_I64)
 
+/* Likely bounds: two operands' errors add as independent ones do. */
+static shade add_likely_shade(shade a, shade b)
+{
+    return rounded(a.x + b.x, hypot(a.e, b.e), 1, true);
+}
+static shade sub_likely_shade(shade a, shade b)
+{
+    return rounded(a.x - b.x, hypot(a.e, b.e), 1, true);
+}
+static shade mul_likely_shade(shade a, shade b)
+{
+    shade worst = mul_shade(a, b);
+    if (!isfinite(worst.e) || (a.e == 0 && b.e == 0))
+        return worst;
+    return rounded(a.x * b.x, hypot(a.x * b.e, b.x * a.e) + a.e * b.e, 1, true);
+}
+ROWS2(add_likely)
+ROWS2(sub_likely)
+ROWS2(mul_likely)
+
 /* clang-format off */
 static const tegu_bound_rows kernels[TEGU_OP_COUNT] = {
 #define ROW(ID, name) [TEGU_OP_##ID] = name##_rows
@@ -440,11 +461,17 @@ static const tegu_bound_rows casts[4][4] = {
 };
 /* clang-format on */
 
-tegu_bound_rows tegu_bound_kernel(tegu_op op, tegu_dtype from, tegu_dtype to)
+tegu_bound_rows tegu_bound_kernel(tegu_op op, tegu_dtype from, tegu_dtype to,
+                                  bool likely)
 {
+    static const tegu_bound_rows likely_kernels[TEGU_OP_COUNT] = {
+        [TEGU_OP_ADD] = add_likely_rows,
+        [TEGU_OP_SUB] = sub_likely_rows,
+        [TEGU_OP_MUL] = mul_likely_rows,
+    };
     if (op == TEGU_OP_CAST)
         return casts[tegu_carrier(from)][to];
-    return kernels[op];
+    return likely && likely_kernels[op] ? likely_kernels[op] : kernels[op];
 }
 
 /* --- attention --- */

@@ -10,7 +10,8 @@
  * A = |a| + ea and B = |b| + eb:
  *     g sum A B + sum (ea |b| + |a| eb + ea eb)
  *   = sum (g A + ea) |b| + sum (1 + g) A eb
- * which are two more contractions, the second only when b has errors.
+ * which are two more contractions, the second only when b has errors.  A
+ * likely bound (ir.h) is the root of the sums of the terms' squares.
  */
 #include "ir/interp.h"
 
@@ -32,7 +33,7 @@ typedef struct problem {
     tegu_cell a, b; /* [batch, m, k] and [batch, n, k] */
     int64_t batch, m, n, k;
     double gamma;
-    bool shadow;
+    bool shadow, likely;
     factor factors; /* how many of them are needed */
 } problem;
 
@@ -49,6 +50,8 @@ static void combine(const problem *p, bool left, int64_t n, const double *x,
         case FACTOR_SIZE: to[i] = left ? g * all + e[i] : size; break;
         default: to[i] = left ? (1 + g) * all : e[i]; break;
         }
+        if (p->likely && f != FACTOR_VALUE)
+            to[i] *= to[i];
     }
 }
 
@@ -118,6 +121,8 @@ static double bound_of(const problem *p, const double *a, const double *b,
         p->a.planes[TEGU_PLANE_BOUND] || p->b.planes[TEGU_PLANE_BOUND];
     if (p->k == 0 || (isnan(exact) && !errors))
         return 0;
+    if (p->likely)
+        error = sqrt(error);
     if (!isfinite(exact))
         return errors || may_overflow(p->k, a, b, r, c) ? INFINITY : 0;
     if (!(error < p->gamma * (double)FLT_MAX))
@@ -204,7 +209,8 @@ static void arrange(tegu_interp *it, const tegu_cell *in,
 bool tegu_eval_contract(tegu_interp *it, const tegu_node *node,
                         const tegu_cell *const *in, tegu_cell *out)
 {
-    problem p = {.shadow = it->shadow, .factors = FACTOR_SIZE};
+    problem p = {
+        .shadow = it->shadow, .likely = it->likely, .factors = FACTOR_SIZE};
     int64_t left[3], right[3];
     arrange(it, in[0], tegu_node_attr(node, "batch_a"),
             tegu_node_attr(node, "a"), &p.a, left);

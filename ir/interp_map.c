@@ -425,7 +425,7 @@ static bool make_plan(tegu_interp *it, const tegu_node *node,
         unsure |= in[k]->planes[TEGU_PLANE_UNSURE] != NULL;
     }
     if (it->shadow && floats)
-        p->shades = tegu_bound_kernel(node->op, from, out->dtype);
+        p->shades = tegu_bound_kernel(node->op, from, out->dtype, it->likely);
     else
         p->values = tegu_map_kernel(node->op, from, out->dtype);
     if (!p->shades && !p->values)

@@ -98,6 +98,7 @@ typedef struct reader {
     int64_t at, end;
     int64_t n;     /* elements in the buffers */
     double *x, *e; /* CHUNK each */
+    bool likely;
 } reader;
 
 static bool next_chunk(reader *r)
@@ -118,9 +119,13 @@ static void sum_shadow(reader r, double *exact, double *bound)
         for (int64_t i = 0; i < r.n; i++) {
             sum += r.x[i];
             size += isfinite(r.x[i]) ? fabs(r.x[i]) : 0;
-            error += r.e[i];
+            error += r.likely ? r.e[i] * r.e[i] : r.e[i];
         }
     double g = tegu_bound_gamma(n - 1);
+    if (r.likely) { /* independent errors: Higham and Mary 2019 */
+        error = sqrt(error);
+        g = sqrt((double)n) * 0x1p-24;
+    }
     *exact = sum;
     if (n <= 1)
         *bound = error;
@@ -273,7 +278,7 @@ static void reduce_shadows(tegu_interp *it, const tegu_node *node,
                           : NULL;
     double x[CHUNK], e[CHUNK];
     for (int64_t i = 0; i < out->count; i++) {
-        reader r = {rows, i * length, (i + 1) * length, 0, x, e};
+        reader r = {rows, i * length, (i + 1) * length, 0, x, e, it->likely};
         if (unsure) {
             bool maybe;
             index[i] = (int32_t)argmax_shadow(r, &maybe);

@@ -154,14 +154,16 @@ tegu_shadow *tegu_interp_states(const tegu_unit *unit, tegu_arena *arena)
     return states;
 }
 
-bool tegu_interp_shadow(const tegu_graph *graph, tegu_arena *arena,
+static bool run_shadows(const tegu_graph *graph, tegu_arena *arena,
                         const tegu_tensor *inputs, uint32_t input_count,
                         tegu_shadow *states, int64_t position,
-                        const int64_t *symbols, tegu_shadow *results)
+                        const int64_t *symbols, bool likely,
+                        tegu_shadow *results)
 {
     tegu_interp it;
     start(&it, graph, arena);
     it.shadow = true;
+    it.likely = likely;
     it.symbols = symbols;
     it.position = position;
     it.inputs = inputs;
@@ -181,6 +183,24 @@ bool tegu_interp_shadow(const tegu_graph *graph, tegu_arena *arena,
     }
     finish(&it);
     return done;
+}
+
+bool tegu_interp_shadow(const tegu_graph *graph, tegu_arena *arena,
+                        const tegu_tensor *inputs, uint32_t input_count,
+                        tegu_shadow *states, int64_t position,
+                        const int64_t *symbols, tegu_shadow *results)
+{
+    return run_shadows(graph, arena, inputs, input_count, states, position,
+                       symbols, false, results);
+}
+
+bool tegu_interp_likely(const tegu_graph *graph, tegu_arena *arena,
+                        const tegu_tensor *inputs, uint32_t input_count,
+                        tegu_shadow *states, int64_t position,
+                        const int64_t *symbols, tegu_shadow *results)
+{
+    return run_shadows(graph, arena, inputs, input_count, states, position,
+                       symbols, true, results);
 }
 
 bool tegu_interp_constant(const tegu_graph *graph, tegu_value v,

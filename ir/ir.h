@@ -84,6 +84,14 @@ bool tegu_interp_shadow(const tegu_graph *graph, tegu_arena *arena,
                         const tegu_tensor *inputs, uint32_t input_count,
                         tegu_shadow *states, int64_t position,
                         const int64_t *symbols, tegu_shadow *results);
+/* The same with bounds that are likely instead of certain: errors of different
+ * elements and operands add as independent ones (root of the sum of squares).
+ * A certain bound grows with every contraction and says nothing after a few
+ * layers; a likely one stays near what f32 code does to whole models. */
+bool tegu_interp_likely(const tegu_graph *graph, tegu_arena *arena,
+                        const tegu_tensor *inputs, uint32_t input_count,
+                        tegu_shadow *states, int64_t position,
+                        const int64_t *symbols, tegu_shadow *results);
 /* Zeroed states of a unit for tegu_interp_shadow, in the arena. */
 tegu_shadow *tegu_interp_states(const tegu_unit *unit, tegu_arena *arena);
 /* Evaluates one constant value (tegu_graph_constant) into out (f32 or int,

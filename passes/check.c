@@ -151,7 +151,7 @@ static bool run_sample(tegu_unit *unit, const tegu_entry *entry,
     fill_states(unit, out->states, position, &random);
     out->results =
         TEGU_ARRAY(arena, tegu_shadow, entry->graph->results.count + 1);
-    return tegu_interp_shadow(entry->graph, arena, inputs,
+    return tegu_interp_likely(entry->graph, arena, inputs,
                               entry->arguments.count, out->states, position,
                               symbols, out->results);
 }

@@ -79,7 +79,7 @@ const numeric_named_backend *numeric_backends(uint32_t *count)
         {"kernels of -O2, interpreted", lowered_2, 1000},
         {"native code of -O0", compiled_0, 1000},
         {"native code of -O2", compiled_2, 1000},
-        {"native code of -O2, in three parts", compiled_2_in_parts, 300},
+        {"native code of -O2, in three parts", compiled_2_in_parts, 200},
     };
     *count = sizeof backends / sizeof *backends;
     return backends;

@@ -5,6 +5,7 @@
  * TEGU_NUMERIC_COUNT sets the number of random programs, TEGU_NUMERIC_SEED
  * the first seed.
  */
+#include "frontend/frontend.h"
 #include "tests/numeric/generate.h"
 
 #include <math.h>
@@ -266,6 +267,78 @@ static void decisions_within_the_bound_are_marked_uncertain(void **state)
     numeric_destroy(&model);
 }
 
+/* --- a whole model --- */
+
+enum { TOKENS = 16 };
+
+typedef struct logits {
+    tegu_shadow shadow;
+    float *values;
+    int64_t count;
+} logits;
+
+/* The bundled model's logits of a few tokens, both ways. */
+static logits run_model(tegu_unit *unit, tegu_arena *arena, tegu_diag *diag)
+{
+    int32_t ids[TOKENS];
+    for (int i = 0; i < TOKENS; i++)
+        ids[i] = 37 * i % 2048;
+    const tegu_entry *step = tegu_unit_find_entry(unit, "step");
+    tegu_tensor in = {TEGU_I32, 1, {TOKENS}, ids}, out;
+    int64_t *symbols = TEGU_ARRAY(arena, int64_t, unit->axes.count);
+    assert_true(tegu_entry_bind(unit, step, &in, 1, symbols));
+    tegu_entry_output(unit, step, 0, symbols, &out);
+    numeric_allocate(arena, &out);
+    logits l = {.values = out.data, .count = tegu_tensor_elements(&out)};
+    tegu_executor *executor = tegu_interp_create(unit, arena);
+    bool done = executor->call(executor->self, "step", &in, 1, &out, 1) &&
+                tegu_interp_likely(step->graph, arena, &in, 1,
+                                   tegu_interp_states(unit, arena), 0, symbols,
+                                   &l.shadow);
+    if (!done)
+        tegu_diag_render(diag, stderr, false);
+    assert_true(done);
+    return l;
+}
+
+static void a_whole_models_likely_bound_tells_right_from_wrong(void **state)
+{
+    (void)state;
+    tegu_arena *arena = tegu_arena_create();
+    tegu_diag *diag = tegu_diag_create(arena);
+    tegu_load_options options = {0};
+    tegu_unit *unit =
+        tegu_load(arena, diag, "examples/models/wiki5m", &options);
+    assert_non_null(unit);
+    logits right = run_model(unit, arena, diag);
+    double bound = 0, apart = 0;
+    for (int64_t i = 0; i < right.count; i++) {
+        bound = fmax(bound, right.shadow.bound[i]);
+        assert_true(fabs((double)right.values[i] - right.shadow.exact[i]) <=
+                    right.shadow.bound[i]);
+    }
+    printf("wiki5m: greatest likely bound of %d x 2048 logits %.2g\n", TOKENS,
+           bound);
+    assert_true(bound < 0.02);
+
+    tegu_param *norm = tegu_unit_find_param(unit, "model.norm.weight");
+    int64_t count = tegu_type_elements(norm->type);
+    float *scaled = TEGU_ARRAY(arena, float, count);
+    assert_true(tegu_param_read(unit, norm, 0, count, scaled));
+    for (int64_t i = 0; i < count; i++)
+        scaled[i] *= 1.02f;
+    norm->data = scaled;
+    norm->stored = TEGU_F32;
+    logits wrong = run_model(unit, arena, diag);
+    for (int64_t i = 0; i < right.count; i++)
+        apart =
+            fmax(apart, fabs((double)wrong.values[i] - right.shadow.exact[i]) /
+                            right.shadow.bound[i]);
+    assert_true(apart > 10);
+    tegu_unit_destroy(unit);
+    tegu_arena_destroy(arena);
+}
+
 /* --- faults --- */
 
 typedef struct fault {
@@ -385,6 +458,7 @@ int main(void)
         cmocka_unit_test(special_values_stay_within_the_shadows_bounds),
         cmocka_unit_test(programs_that_mean_the_same_agree_within_their_bounds),
         cmocka_unit_test(decisions_within_the_bound_are_marked_uncertain),
+        cmocka_unit_test(a_whole_models_likely_bound_tells_right_from_wrong),
         cmocka_unit_test(a_wrong_op_is_caught_by_the_comparison),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

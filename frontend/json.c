@@ -29,7 +29,10 @@ json_t *tegu_json_parse(tegu_arena *arena, const char *text, size_t size,
     if (!root) {
         size_t place = problem.position > 0 ? (size_t)problem.position : 0;
         *at = place < size ? place : size;
-        *error = tegu_format(arena, "is not JSON: %s", problem.text);
+        tegu_text shown = {.arena = arena}; /* it quotes the file */
+        tegu_text_printf(&shown, "is not JSON: ");
+        tegu_text_printable(&shown, problem.text, strlen(problem.text));
+        *error = tegu_text_cstr(&shown);
     } else if (!json_is_object(root)) {
         json_decref(root);
         root = NULL;

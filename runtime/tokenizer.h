@@ -50,7 +50,9 @@ bool tegu_tok_add_id(tegu_tok_ids *ids, int32_t id);
 
 /* ---- vocabulary ---- */
 
-enum { TEGU_TOK_MAX_ID = (1 << 24) - 1 };
+/* Sixteen times the largest vocabularies; a table is made of all ids up to the
+ * highest, so that a small file with a large id takes 64 MB at most. */
+enum { TEGU_TOK_MAX_ID = (1 << 22) - 1 };
 
 typedef struct tegu_tok_vocab {
     tegu_tok_text text;    /* the tokens' bytes */

@@ -124,19 +124,6 @@ bool tegu_hidden_repair(const tegu_hidden *h, const int64_t *kept,
 
 /* --- cutting --- */
 
-/* The axis of a cut dimension: the first one's name and the width. */
-static tegu_dim cut_dim(tegu_unit *unit, const char *axis, int64_t width)
-{
-    char *name = tegu_format(unit->arena, "%s_%lld", axis, (long long)width);
-    tegu_axis_id id = tegu_unit_find_axis(unit, name);
-
-    if (!id)
-        id = tegu_unit_add_axis(unit, name, false, width, width);
-    if (unit->axes.data[id].symbolic || unit->axes.data[id].lo != width)
-        return tegu_dim_static(width);
-    return tegu_unit_axis_dim(unit, id);
-}
-
 /* Elements `kept` of the first axis (or the last) of a part. */
 static bool cut_part(tegu_unit *unit, const tegu_hidden *h,
                      const tegu_region_part *part, tegu_dim dim,
@@ -191,7 +178,7 @@ bool tegu_hidden_cut(tegu_unit *unit, const tegu_hidden *h, const char *axis,
                      tegu_arena *scratch)
 {
     tegu_mark mark = tegu_arena_mark(scratch);
-    tegu_dim dim = cut_dim(unit, axis, count - (h->inputs - h->width));
+    tegu_dim dim = tegu_width_dim(unit, axis, count - (h->inputs - h->width));
     bool ok = true;
 
     for (uint32_t i = 0; ok && i < h->region->parts.count; i++)

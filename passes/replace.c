@@ -74,6 +74,19 @@ const char *tegu_param_add(tegu_unit *unit, const char *name,
     return tegu_unit_add_param(unit, &param, &index) ? param.name : NULL;
 }
 
+tegu_dim tegu_width_dim(tegu_unit *unit, const char *axis, int64_t width)
+{
+    const char *name =
+        tegu_format(unit->arena, "%s_%lld", axis, (long long)width);
+    tegu_axis_id id = tegu_unit_find_axis(unit, name);
+
+    if (!id)
+        id = tegu_unit_add_axis(unit, name, false, width, width);
+    if (unit->axes.data[id].symbolic || unit->axes.data[id].lo != width)
+        return tegu_dim_static(width);
+    return tegu_unit_axis_dim(unit, id);
+}
+
 /* --- graphs --- */
 
 typedef struct replacing {

@@ -26,6 +26,9 @@ void tegu_param_store(tegu_unit *unit, const char *name, const tegu_type *type,
 const char *tegu_param_add(tegu_unit *unit, const char *name,
                            const tegu_type *type, const double *data,
                            tegu_loc loc);
+/* A dimension of `width` on an axis named for both (hidden_482), which is added
+ * when the unit has none; without axis where the name means something else. */
+tegu_dim tegu_width_dim(tegu_unit *unit, const char *axis, int64_t width);
 /* Rewrites all entries' graphs to what the parameters now are; false after
  * reporting. */
 bool tegu_replace_weights(tegu_unit *unit, tegu_arena *scratch,

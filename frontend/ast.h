@@ -28,6 +28,7 @@ typedef enum tegu_expr_kind {
     TEGU_EXPR_INDEX,   /* a[0..2, ..] */
     TEGU_EXPR_IF,      /* if c { a } else { b } */
     TEGU_EXPR_AS,      /* a as [dim, ..] */
+    TEGU_EXPR_OF,      /* 205 of dim: a size of other axes */
     TEGU_EXPR_ADAPT,   /* a adapt lora(b, c, alpha = 16) */
     TEGU_EXPR_PARAM,   /* param "name" f32[dim] transposed */
     TEGU_EXPR_REPEAT   /* repeat f(0..n, a) */
@@ -75,7 +76,7 @@ struct tegu_expr {
         bool truth;
         const char *text; /* TEXT, NAME */
         tegu_exprs items; /* LIST */
-        struct {          /* UNARY (b NULL), BINARY */
+        struct {          /* UNARY (b NULL), BINARY, OF */
             tegu_token_kind op;
             tegu_expr *a, *b;
         } operation;

@@ -253,6 +253,24 @@ static tegu_term eval_binary(tegu_elab *el, const tegu_expr *e)
     return tegu_term_binary(el, e->loc, e->u.operation.op, &a, &b);
 }
 
+/* `n of axes`: the number n with the axes of another dimension. */
+static tegu_term eval_of(tegu_elab *el, const tegu_expr *e)
+{
+    tegu_term n = tegu_elab_expr(el, e->u.operation.a);
+    tegu_term of = tegu_elab_expr(el, e->u.operation.b);
+    if (n.kind == TEGU_TERM_ERROR || of.kind == TEGU_TERM_ERROR)
+        return tegu_term_error();
+    if (n.kind != TEGU_TERM_INTEGER || of.kind != TEGU_TERM_INTEGER) {
+        const tegu_term *odd = n.kind != TEGU_TERM_INTEGER ? &n : &of;
+        tegu_elab_error(el, e->loc, TEGU_E_CONSTANT,
+                        "'of' takes a size and the axes that it is of, not %s",
+                        tegu_term_describe(odd));
+        return tegu_term_error();
+    }
+    memcpy(n.u.dim.axes, of.u.dim.axes, sizeof n.u.dim.axes);
+    return n;
+}
+
 static tegu_term eval_if(tegu_elab *el, const tegu_expr *e)
 {
     tegu_term c = tegu_elab_expr(el, e->u.choice.condition);
@@ -422,6 +440,7 @@ static tegu_term eval_kind(tegu_elab *el, const tegu_expr *e)
     case TEGU_EXPR_REPEAT: return tegu_elab_repeat(el, e);
     case TEGU_EXPR_INDEX: return tegu_elab_index(el, e);
     case TEGU_EXPR_AS: return tegu_elab_as(el, e);
+    case TEGU_EXPR_OF: return eval_of(el, e);
     case TEGU_EXPR_ADAPT: return tegu_elab_adapt(el, e);
     case TEGU_EXPR_PARAM: return tegu_elab_param(el, e);
     }

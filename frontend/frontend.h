@@ -33,6 +33,22 @@ tegu_unit *tegu_language_load(tegu_arena *arena, tegu_diag *diag,
                               const char *path, const char *text,
                               size_t size, const tegu_load_options *options);
 
+/* What a written model says beside its graphs. */
+typedef struct tegu_write_options {
+    const char *comment;    /* one line at the top; NULL: none */
+    const char *weights;    /* file name, where one is needed */
+    const char *tokenizer;  /* file name; NULL: none */
+} tegu_write_options;
+/* Writes a unit at model level, also one that passes changed, as a file of
+ * the language that loads as the same graphs: every value by itself, every
+ * parameter with its own shape.  False after reporting what the language has
+ * no form for. */
+bool tegu_write_language(tegu_unit *unit, const tegu_write_options *options,
+                         tegu_text *out);
+/* Whether it names a weights file: false for a unit without weights, and for
+ * random weights, which the text describes. */
+bool tegu_write_needs_weights(const tegu_unit *unit);
+
 /* Writes the language for a Hugging Face folder: what a person would write.
  * weights names are relative to the folder. */
 bool tegu_import_hf(tegu_arena *arena, tegu_diag *diag, const char *folder,

@@ -441,10 +441,25 @@ static tegu_expr *parse_binary(tegu_parser *p, int least)
     return a;
 }
 
+/* `205 of dim`, looser than any operator */
+static tegu_expr *parse_of(tegu_parser *p)
+{
+    tegu_expr *a = parse_binary(p, 1);
+    if (p->failed || !is_word(&p->token, "of"))
+        return a;
+    tegu_expr *e = new_expr(p, TEGU_EXPR_OF, p->token.loc);
+    tegu_parser_advance(p);
+    e->u.operation.a = a;
+    e->u.operation.b = parse_binary(p, 1);
+    if (adopt(p, e, a))
+        adopt(p, e, e->u.operation.b);
+    return e;
+}
+
 tegu_expr *tegu_parser_expr(tegu_parser *p)
 {
     tegu_loc loc = p->token.loc;
-    tegu_expr *e = enter(p) ? parse_binary(p, 1) : NULL;
+    tegu_expr *e = enter(p) ? parse_of(p) : NULL;
     leave(p);
     return p->failed || !e ? tegu_parser_error_expr(p, loc) : e;
 }

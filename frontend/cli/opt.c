@@ -2,11 +2,13 @@
 /* opt.c - `tegu opt`: runs passes and prints the IR, and `tegu check`, which
  * only loads.
  *
- * --emit model prints the unit as loaded, core after `legalise`, kernel after
- * the whole preset, ir wherever the given pipeline ends.
+ * --emit model writes source and weights (emit_model.c), core prints the IR
+ * after `legalise`, kernel after the whole preset, ir wherever the given
+ * pipeline ends.
  */
 #include "frontend/cli/cli.h"
 #include "frontend/cli/dot.h"
+#include "frontend/cli/emit_model.h"
 
 #include <string.h>
 
@@ -49,12 +51,18 @@ static bool run_passes(tegu_cli *cli, tegu_session *session, const char *emit)
 int tegu_command_OPT(tegu_cli *cli)
 {
     const char *emit = tegu_args_text(&cli->args, TEGU_CLI_STAGE, "ir");
+    const char *path = tegu_args_text(&cli->args, TEGU_CLI_FILE, "-");
+    bool source = strcmp(emit, "model") == 0;
+    if (source && !tegu_emit_model_check(cli, path))
+        return 64;
     tegu_session *session = tegu_session_open(cli, false);
     if (!session)
         return 65;
     bool ok = run_passes(cli, session, emit);
     tegu_text text = {.arena = cli->arena};
-    if (ok) {
+    if (ok && source) {
+        ok = tegu_emit_model(cli, session, path);
+    } else if (ok) {
         if (strcmp(emit, "dot") == 0)
             tegu_dot_print(&text, session->unit);
         else

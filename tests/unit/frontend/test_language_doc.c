@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Compiles every snippet of docs/language.md: blocks marked `tegu` must load
- * and verify, blocks marked `tegu-error` must give exactly the errors that
- * their `#! LINE:COLUMN: message` lines say. */
+ * and verify, and so must the source written from them; blocks marked
+ * `tegu-error` must give exactly the errors that their `#! LINE:COLUMN:
+ * message` lines say. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -10,6 +11,7 @@
 
 #include "frontend/frontend.h"
 #include "ir/ir.h"
+#include "round_trip.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,6 +89,7 @@ static void every_snippet_loads_and_verifies(void **state)
             assert_true(tegu_entry_cost(unit, &unit->entries.data[e], symbols,
                                         0, false, &cost));
         }
+        round_trip(f->arena, unit);
         count++;
     }
     assert_true(count >= 10);

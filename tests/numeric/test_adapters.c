@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "codegen/codegen.h"
 #include "frontend/frontend.h"
 #include "frontend/peft.h"
 #include "ir/ir.h"
@@ -102,12 +103,27 @@ static void open_adapted(model *m, const char *name)
 
 enum { PROMPTS = 4, LENGTH = 32, LAST = 8, VOCAB = 2048 };
 
-/* Logits of the last positions of every prompt, by the interpreter. */
-static float *logits_of(model *m, const int32_t *ids)
+static tegu_executor *compile(model *m)
+{
+    tegu_target target;
+    tegu_failure failure;
+    assert_true(tegu_target_find(&target, NULL, NULL, NULL, &failure));
+    tegu_codegen_options options = {
+        .target = &target, .level = 2, .pipeline = "", .provenance = ""};
+    tegu_artifact *artifact = tegu_codegen(m->unit, m->arena, &options);
+    require(m, artifact != NULL);
+    tegu_jit_options jit = {.threads = 1};
+    return tegu_jit_create(m->unit, m->arena, artifact, &jit);
+}
+
+/* Logits of the last positions of every prompt. */
+static float *logits_of(model *m, const int32_t *ids, bool native)
 {
     float *all = TEGU_ARRAY(m->arena, float, LENGTH *VOCAB);
     float *last = TEGU_ARRAY(m->arena, float, PROMPTS *LAST *VOCAB);
-    tegu_executor *run = tegu_interp_create(m->unit, m->arena);
+    tegu_executor *run =
+        native ? compile(m) : tegu_interp_create(m->unit, m->arena);
+    require(m, run != NULL);
     for (int p = 0; p < PROMPTS; p++) {
         tegu_tensor in = {TEGU_I32, 1, {LENGTH}, NULL};
         tegu_tensor out = {TEGU_F32, 2, {LENGTH, VOCAB}, all};
@@ -196,11 +212,11 @@ static void trained_adapters_give_their_logits_folded_and_kept(void **state)
         run_passes(&folded, "fold-adapters", false);
         tegu_safetensors *st = reference_of(&folded, trained[i]);
         const int32_t *ids = tensor(st, "prompt_ids");
-        float *a = logits_of(&folded, ids);
+        float *a = logits_of(&folded, ids, false);
         check_norms(&folded, tensor(st, "row_norms"));
         open_adapted(&kept, trained[i]);
         run_passes(&kept, "keep-adapters", false);
-        float *b = logits_of(&kept, ids);
+        float *b = logits_of(&kept, ids, false);
         double off = difference(a, tensor(st, "logits_last8"),
                                 PROMPTS * LAST * VOCAB, &largest);
         double apart = difference(b, a, PROMPTS * LAST * VOCAB, &largest);
@@ -212,6 +228,31 @@ static void trained_adapters_give_their_logits_folded_and_kept(void **state)
         finish(&folded);
         assert_true(off <= 3e-4);
         assert_true(apart <= 1e-5 * largest);
+    }
+}
+
+static void compiled_adapters_give_their_logits_folded_and_kept(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"lora_r8", "singlora_r16"};
+    static const char *const pipelines[] = {"-O2", "keep-adapters,-O2",
+                                            "singlora-to-lora,-O2"};
+    if (!have(WIKI "/adapters"))
+        skip();
+    for (size_t i = 0; i < 6; i++) {
+        model m;
+        double largest;
+        open_adapted(&m, names[i / 3]);
+        run_passes(&m, pipelines[i % 3], false);
+        tegu_safetensors *st = reference_of(&m, names[i / 3]);
+        float *y = logits_of(&m, tensor(st, "prompt_ids"), true);
+        double off = difference(y, tensor(st, "logits_last8"),
+                                PROMPTS * LAST * VOCAB, &largest);
+        print_message("%s, %s: %.2e from PyTorch\n", names[i / 3],
+                      pipelines[i % 3], off);
+        tegu_file_unmap(&st->file);
+        finish(&m);
+        assert_true(off <= 3e-4);
     }
 }
 
@@ -526,6 +567,7 @@ int main(void)
         cmocka_unit_test(the_report_lists_sites_within_their_bound),
         cmocka_unit_test(other_files_parse_and_say_what_they_hold),
         cmocka_unit_test(trained_adapters_give_their_logits_folded_and_kept),
+        cmocka_unit_test(compiled_adapters_give_their_logits_folded_and_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

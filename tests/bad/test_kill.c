@@ -176,23 +176,25 @@ static void closed_standard_streams_are_not_written_into_outputs(void **state)
  * words first), for the output. */
 static void out_of_memory_is_an_error_not_a_signal(void **state)
 {
-    static const int limits[] = {64, 216, 224, 232, 248, 264, 328};
     const scratch *s = *state;
     int refused = 0;
+    /* OpenBLAS ends the program from its constructor when it cannot start
+     * threads. */
+    setenv("OPENBLAS_NUM_THREADS", "1", 1);
     put_old_outputs(s);
     setenv("TEGU_PROGRAM", program(), 1);
     const char *before = scratch_snapshot(s);
-    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+    for (int megabytes = 208; megabytes < 1000; megabytes += 24) {
         spawned run = spawn_line(
             s->arena, "sh",
             tegu_format(s->arena,
                         "-c 'ulimit -v %d; exec \"$TEGU_PROGRAM\" compile "
                         "m.tegu --weights embed -D dim=2048 -o out -q'",
-                        limits[i] * 1024));
+                        megabytes * 1024));
         if (run.code == 0)
             break;
         if (run.code != 71 && run.code != 70 && run.code != 127)
-            fail_msg("%d MB: exit code %d, signal %d\n%s", limits[i], run.code,
+            fail_msg("%d MB: exit code %d, signal %d\n%s", megabytes, run.code,
                      run.signal, run.err);
         assert_string_equal(scratch_snapshot(s), before);
         refused += run.code != 127;

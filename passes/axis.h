@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* axis.h - private to passes/: where a named axis runs through a graph.
+ *
+ * A value carries the axis when its last dimension is that axis and nothing
+ * else.  A change of basis x -> x Q on that axis is absorbed by the ops that
+ * write it (embedding tables, linears' outputs) and read it (linears'
+ * inputs); the ops between must let it pass: sums, norms, scales, movement of
+ * rows.  A site is a place that may have a basis of its own: a sum, or a
+ * written value that no sum absorbs.
+ */
+#ifndef TEGU_PASSES_AXIS_H
+#define TEGU_PASSES_AXIS_H
+
+#include "passes/passes.h"
+
+/* How a node takes part. */
+typedef enum tegu_axis_role {
+    TEGU_AXIS_NONE,   /* it carries and reads nothing of the axis */
+    TEGU_AXIS_FULL,   /* arguments, state: carries it in the basis it came in */
+    TEGU_AXIS_TABLE,  /* rows of a constant table */
+    TEGU_AXIS_LINEAR, /* reads it by its input, writes it by its output */
+    TEGU_AXIS_SUM,    /* +, -, concatenation of rows: one basis for all */
+    TEGU_AXIS_SCALE,  /* times a number per row, or per column */
+    TEGU_AXIS_NORM,   /* rms_norm, layer_norm */
+    TEGU_AXIS_MOVE,   /* rows moved, repeated or summed */
+    TEGU_AXIS_EACH    /* element by element: passes a selection only */
+} tegu_axis_role;
+
+typedef enum tegu_axis_kind {
+    TEGU_AXIS_STREAM,       /* every value that matters can be projected */
+    TEGU_AXIS_INTERMEDIATE, /* it runs from linears through element-wise ops
+                               to linears: neurons, reduce-hidden's matter */
+    TEGU_AXIS_REFUSED       /* reported */
+} tegu_axis_kind;
+
+typedef struct tegu_axis_site {
+    const char *name;  /* of what writes there: the same in every entry */
+    tegu_value value;  /* the stream at the site */
+} tegu_axis_site;
+
+/* One graph's part; arrays by value.  Memory: the arena given. */
+typedef struct tegu_axis_flow {
+    const tegu_graph *graph;
+    tegu_arena *arena;
+    tegu_axis_id axis;
+    int64_t extent;
+    bool each;          /* element-wise ops pass (same selection everywhere) */
+    uint8_t *role;      /* tegu_axis_role */
+    bool *carried;
+    uint32_t *site;     /* 0: in the basis it came in, else sites.data[n] */
+    bool *constant;     /* tegu_graph_constant */
+    uint32_t *uses;     /* tegu_graph_uses */
+    TEGU_VEC(tegu_axis_site) sites; /* [0] is the original basis */
+    bool centred;       /* the norms subtract the mean (layer_norm) */
+} tegu_axis_flow;
+
+/* Finds where `axis` runs in `graph`; fills *flow.  REFUSED after reporting
+ * at the op that forbids it.  A graph without the axis is a STREAM without
+ * sites. */
+tegu_axis_kind tegu_axis_analyse(const tegu_graph *graph, tegu_arena *arena,
+                                 tegu_axis_id axis, bool each,
+                                 tegu_axis_flow *flow);
+
+/* True for a shape whose last dimension is 1, and for scalars. */
+bool tegu_axis_is_row_factor(const tegu_type *type);
+
+#endif

@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* project_weight.c - weights under a change of basis.
+ *
+ * Takes constants of a model graph and factors for their sides; produces new
+ * parameters left^T W right in f32, each rounded once from an f64 product
+ * (cblas_dgemm over blocks of rows).  A parameter is made once per (weight,
+ * factors) and kept for the life of the model; the old ones are left as they
+ * are until tegu_weights_settle.
+ */
+#include "passes/adapted.h"
+#include "passes/project.h"
+
+#include <cblas.h>
+#include <inttypes.h>
+#include <string.h>
+
+enum { BLOCK_ROWS = 256 };
+
+static const tegu_factor no_factor;
+
+/* FNV-1a over the bytes. */
+uint64_t tegu_numbers_key(const double *data, int64_t count)
+{
+    const unsigned char *bytes = (const unsigned char *)data;
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (size_t i = 0; data && i < (size_t)count * sizeof *data; i++)
+        hash = (hash ^ bytes[i]) * 0x100000001b3u;
+    return hash;
+}
+
+/* --- reading constants --- */
+
+/* The constant's elements as f32 in `arena`. */
+static float *read_floats(const tegu_graph *g, tegu_value v, tegu_arena *arena)
+{
+    const tegu_node *node = tegu_graph_node(g, v);
+    int64_t count = tegu_type_elements(node->type);
+    float *data = tegu_arena_alloc_raw(arena, (size_t)count * sizeof *data);
+    if (node->op == TEGU_OP_PARAM) {
+        const tegu_param *param =
+            tegu_unit_find_param(g->unit, tegu_node_text(node, "name"));
+        return tegu_param_read(g->unit, param, 0, count, data) ? data : NULL;
+    }
+    return tegu_interp_constant(g, v, arena, data) ? data : NULL;
+}
+
+/* --- products --- */
+
+/* out = left^T w right, w [rows, columns]; a factor without data is 1. */
+static void product(tegu_weights *weights, const float *w, int64_t rows,
+                    int64_t columns, const tegu_factor *left,
+                    const tegu_factor *right, float *out)
+{
+    tegu_arena *scratch = weights->scratch;
+    int64_t n = right->data ? right->columns : columns;
+    int64_t m = left->data ? left->columns : rows;
+    double *block = TEGU_ARRAY(scratch, double, (size_t)(BLOCK_ROWS * columns));
+    double *half = TEGU_ARRAY(scratch, double, (size_t)(BLOCK_ROWS * n));
+    double *sum =
+        left->data ? TEGU_ARRAY(scratch, double, (size_t)(m * n)) : NULL;
+    for (int64_t r = 0; r < rows; r += BLOCK_ROWS) {
+        int64_t some = rows - r < BLOCK_ROWS ? rows - r : BLOCK_ROWS;
+        const double *have = block;
+        for (int64_t i = 0; i < some * columns; i++)
+            block[i] = w[r * columns + i];
+        if (right->data) {
+            cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)some,
+                        (int)n, (int)columns, 1, block, (int)columns,
+                        right->data, (int)n, 0, half, (int)n);
+            have = half;
+        }
+        if (left->data)
+            cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)m, (int)n,
+                        (int)some, 1, left->data + r * m, (int)m, have, (int)n,
+                        1, sum, (int)n);
+        for (int64_t i = 0; !left->data && i < some * n; i++)
+            out[r * n + i] = (float)have[i];
+    }
+    for (int64_t i = 0; sum && i < m * n; i++)
+        out[i] = (float)sum[i];
+}
+
+/* --- parameters --- */
+
+/* "model.layers.0.mlp.up_proj.weight" -> "model.layers.0.mlp.up_proj" */
+static const char *stem(tegu_arena *arena, const char *name)
+{
+    size_t size = strlen(name), tail = strlen(".weight");
+    if (size > tail && !strcmp(name + size - tail, ".weight"))
+        size -= tail;
+    return tegu_format(arena, "%.*s", (int)size, name);
+}
+
+static tegu_weight *find_made(const tegu_weights *weights, const char *key)
+{
+    for (uint32_t i = 0; i < weights->made.count; i++)
+        if (!strcmp(weights->made.data[i].key, key))
+            return &weights->made.data[i];
+    return NULL;
+}
+
+/* A name that neither the unit nor another made weight has. */
+static const char *fresh_name(const tegu_weights *weights,
+                              const tegu_unit *unit, const char *name)
+{
+    const char *tried = name;
+    for (uint32_t n = 2;; n++) {
+        bool taken = tegu_unit_find_param((tegu_unit *)unit, tried) != NULL;
+        for (uint32_t i = 0; i < weights->made.count; i++)
+            taken |= !strcmp(weights->made.data[i].name, tried);
+        if (!taken)
+            return tried;
+        tried = tegu_format(weights->arena, "%s.%" PRIu32, name, n);
+    }
+}
+
+/* A PARAM of `into`'s unit for a made weight. */
+static tegu_value place(const tegu_weight *made, tegu_graph *into, tegu_loc loc)
+{
+    tegu_unit *unit = into->unit;
+    tegu_param *have = tegu_unit_find_param(unit, made->name);
+    tegu_param param = {.name = tegu_intern_cstr(unit->names, made->name),
+                        .type = tegu_unit_type(unit, made->type),
+                        .loc = loc,
+                        .source = TEGU_SOURCE_DATA,
+                        .stored = TEGU_F32,
+                        .data = made->data};
+    tegu_attr name = tegu_attr_of_text(TEGU_OP_PARAM, "name", param.name);
+    uint32_t index;
+    if (!have && !tegu_unit_add_param(unit, &param, &index))
+        return 0;
+    return tegu_build(into, loc, TEGU_OP_PARAM, 0, NULL, 1, &name, param.type);
+}
+
+/* Room for a new weight's elements. */
+static float *make(tegu_weights *weights, const tegu_unit *unit,
+                   const char *key, const char *name, const char *base,
+                   const tegu_type *type)
+{
+    int64_t count = tegu_type_elements(type);
+    float *data =
+        tegu_arena_alloc_raw(weights->arena, (size_t)count * sizeof *data);
+    tegu_weight made = {.key = tegu_format(weights->arena, "%s", key),
+                        .name = fresh_name(weights, unit, name),
+                        .base = base,
+                        .type =
+                            tegu_arena_copy(weights->arena, type, sizeof *type),
+                        .data = data};
+    tegu_vec_push(weights->arena, &weights->made, made);
+    return data;
+}
+
+/* --- weights --- */
+
+static const char *constant_name(const tegu_graph *g, tegu_value v,
+                                 tegu_arena *arena)
+{
+    const tegu_node *node = tegu_graph_node(g, v);
+    while (node->op != TEGU_OP_PARAM && node->input_count)
+        node = tegu_graph_node(g, node->inputs[0]);
+    return node->op == TEGU_OP_PARAM
+               ? tegu_node_text(node, "name")
+               : tegu_format(arena, "constant.%" PRIu32, v);
+}
+
+/* A constant as a matrix [.., last dimension]: all or its first rows, maybe
+ * transposed. */
+typedef struct view {
+    tegu_value v;
+    int64_t rows; /* leading rows taken; 0: all */
+    bool transposed;
+    const char *tag; /* tells views of one constant apart */
+} view;
+
+static tegu_type view_type(const tegu_graph *from, const view *w,
+                           const tegu_factor *left, const tegu_factor *right)
+{
+    tegu_type type = *tegu_graph_type(from, w->v);
+    if (w->rows)
+        type.dims[0] = tegu_dim_static(w->rows);
+    if (w->transposed) {
+        tegu_dim first = type.dims[0];
+        type.dims[0] = type.dims[1];
+        type.dims[1] = first;
+    }
+    if (left->data)
+        type.dims[0] = left->dim;
+    if (right->data)
+        type.dims[type.rank - 1] = right->dim;
+    return type;
+}
+
+static const float *view_data(const tegu_graph *from, const view *w,
+                              tegu_arena *scratch, int64_t *rows,
+                              int64_t *columns)
+{
+    const tegu_type *type = tegu_graph_type(from, w->v);
+    const float *data = read_floats(from, w->v, scratch);
+    *columns = type->dims[type->rank - 1].offset;
+    *rows = w->rows ? w->rows : tegu_type_elements(type) / *columns;
+    if (!data || !w->transposed)
+        return data;
+    float *turned = TEGU_ARRAY(scratch, float, (size_t)(*rows * *columns));
+    for (int64_t r = 0; r < *rows; r++)
+        for (int64_t c = 0; c < *columns; c++)
+            turned[c * *rows + r] = data[r * *columns + c];
+    int64_t swap = *rows;
+    *rows = *columns;
+    *columns = swap;
+    return turned;
+}
+
+static tegu_value project_view(tegu_weights *weights, const tegu_graph *from,
+                               tegu_graph *into, const view *w,
+                               const tegu_factor *left,
+                               const tegu_factor *right)
+{
+    const tegu_node *node = tegu_graph_node(from, w->v);
+    tegu_mark mark = tegu_arena_mark(weights->scratch);
+    const char *name = constant_name(from, w->v, weights->arena);
+    const char *key = tegu_format(
+        weights->scratch, "%s|%s|%" PRIx64 "|%" PRIx64 "|%" PRIu32, name,
+        w->tag, left->data ? left->key : 0, right->data ? right->key : 0,
+        node->op == TEGU_OP_PARAM ? 0 : w->v);
+    if (!find_made(weights, key)) {
+        int64_t rows, columns;
+        const float *data =
+            view_data(from, w, weights->scratch, &rows, &columns);
+        tegu_type type = view_type(from, w, left, right);
+        if (!data)
+            return 0;
+        const char *base = node->op == TEGU_OP_PARAM && !*w->tag ? name : NULL;
+        const char *called =
+            *w->tag ? tegu_format(weights->arena, "%s.%s",
+                                  stem(weights->arena, name), w->tag)
+                    : name;
+        float *out = make(weights, into->unit, key, called, base, &type);
+        product(weights, data, rows, columns, left, right, out);
+    }
+    tegu_value made = place(find_made(weights, key), into, node->loc);
+    tegu_arena_release(weights->scratch, mark);
+    return made;
+}
+
+/* lora(w, a, b) with all three projected; singlora's two prefixes become a
+ * pair. */
+static tegu_value project_adapter(tegu_weights *weights, const tegu_graph *from,
+                                  tegu_graph *into, const tegu_node *node,
+                                  const tegu_factor *left,
+                                  const tegu_factor *right)
+{
+    const tegu_type *type = node->type;
+    bool pair = node->op == TEGU_OP_LORA;
+    view a = {node->inputs[1], 0, false, ""};
+    view b = {node->inputs[pair ? 2 : 1], 0, false, ""};
+    tegu_attr scale = tegu_attr_of_float(TEGU_OP_LORA, "scale",
+                                         tegu_node_float(node, "scale"));
+    if (!pair) {
+        a = (view){a.v, type->dims[1].offset, true, "lora_A"};
+        b = (view){a.v, type->dims[0].offset, false, "lora_B"};
+    }
+    tegu_value inputs[] = {
+        tegu_project_weight(weights, from, into, node->inputs[0], left, right),
+        project_view(weights, from, into, &a, &no_factor, right),
+        project_view(weights, from, into, &b, left, &no_factor)};
+    return tegu_build(into, node->loc, TEGU_OP_LORA, 3, inputs, 1, &scale,
+                      NULL);
+}
+
+tegu_value tegu_project_weight(tegu_weights *weights, const tegu_graph *from,
+                               tegu_graph *into, tegu_value v,
+                               const tegu_factor *left,
+                               const tegu_factor *right)
+{
+    const tegu_node *node = tegu_graph_node(from, v);
+    view all = {v, 0, false, ""};
+    if (node->op == TEGU_OP_LORA || node->op == TEGU_OP_SINGLORA)
+        return project_adapter(weights, from, into, node, left, right);
+    return project_view(weights, from, into, &all, left, right);
+}
+
+/* --- vectors and skips --- */
+
+/* left^T x [left.rows]; x itself without a factor. */
+static void transposed_times(const tegu_factor *left, const double *x,
+                             int64_t n, float *out)
+{
+    for (int64_t j = 0; !left->data && j < n; j++)
+        out[j] = (float)x[j];
+    for (int64_t j = 0; left->data && j < left->columns; j++) {
+        double sum = 0;
+        for (int64_t i = 0; i < left->rows; i++)
+            sum += left->data[i * left->columns + j] * x[i];
+        out[j] = (float)sum;
+    }
+}
+
+/* b + W shift in scratch; NULL after reporting. */
+static double *whole_bias(tegu_weights *weights, const tegu_graph *from,
+                          const tegu_node *linear, const double *shift)
+{
+    tegu_arena *scratch = weights->scratch;
+    const tegu_type *type = tegu_graph_type(from, linear->inputs[1]);
+    int64_t rows = type->dims[0].offset, columns = type->dims[1].offset;
+    double *sum = linear->input_count > 2
+                      ? tegu_constant_read(from, linear->inputs[2], scratch)
+                      : TEGU_ARRAY(scratch, double, (size_t)rows);
+    const float *w =
+        shift ? read_floats(from, linear->inputs[1], scratch) : NULL;
+    if (!sum || (shift && !w))
+        return NULL;
+    for (int64_t r = 0; shift && r < rows; r++)
+        for (int64_t c = 0; c < columns; c++)
+            sum[r] += w[r * columns + c] * shift[c];
+    return sum;
+}
+
+tegu_value tegu_project_bias(tegu_weights *weights, const tegu_graph *from,
+                             tegu_graph *into, const tegu_node *linear,
+                             const tegu_factor *left, const double *shift)
+{
+    const tegu_type *w = tegu_graph_type(from, linear->inputs[1]);
+    bool has = linear->input_count > 2;
+    tegu_mark mark = tegu_arena_mark(weights->scratch);
+    const char *weight = constant_name(from, linear->inputs[1], weights->arena);
+    const char *name =
+        has ? constant_name(from, linear->inputs[2], weights->arena)
+            : tegu_format(weights->arena, "%s.bias",
+                          stem(weights->arena, weight));
+    const char *key =
+        tegu_format(weights->scratch, "%s|%s|bias|%" PRIx64 "|%" PRIx64, name,
+                    weight, left->data ? left->key : 0,
+                    shift ? tegu_numbers_key(shift, w->dims[1].offset) : 0);
+    if (!find_made(weights, key)) {
+        double *sum = whole_bias(weights, from, linear, shift);
+        tegu_type type = {.dtype = TEGU_F32, .rank = 1, .dims = {w->dims[0]}};
+        if (!sum)
+            return 0;
+        if (left->data)
+            type.dims[0] = left->dim;
+        bool param = has && tegu_graph_node(from, linear->inputs[2])->op ==
+                                TEGU_OP_PARAM;
+        float *out =
+            make(weights, into->unit, key, name, param ? name : NULL, &type);
+        transposed_times(left, sum, w->dims[0].offset, out);
+    }
+    tegu_value made = place(find_made(weights, key), into, linear->loc);
+    tegu_arena_release(weights->scratch, mark);
+    return made;
+}
+
+tegu_value tegu_project_skip(tegu_weights *weights, tegu_graph *into,
+                             tegu_loc loc, const char *name,
+                             const tegu_factor *left, const tegu_factor *right)
+{
+    tegu_mark mark = tegu_arena_mark(weights->scratch);
+    const char *key =
+        tegu_format(weights->scratch, "%s|skip|%" PRIx64 "|%" PRIx64, name,
+                    left->key, right->key);
+    if (!find_made(weights, key)) {
+        int64_t m = left->columns, n = right->columns;
+        tegu_type type = {
+            .dtype = TEGU_F32, .rank = 2, .dims = {left->dim, right->dim}};
+        double *wide = TEGU_ARRAY(weights->scratch, double, (size_t)(m * n));
+        const char *called =
+            tegu_format(weights->arena, "%s.skip", stem(weights->arena, name));
+        float *out = make(weights, into->unit, key, called, NULL, &type);
+        cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)m, (int)n,
+                    (int)left->rows, 1, left->data, (int)m, right->data, (int)n,
+                    0, wide, (int)n);
+        for (int64_t i = 0; i < m * n; i++)
+            out[i] = (float)wide[i];
+    }
+    tegu_value made = place(find_made(weights, key), into, loc);
+    tegu_arena_release(weights->scratch, mark);
+    return made;
+}
+
+tegu_value tegu_project_shift(tegu_weights *weights, tegu_graph *into,
+                              tegu_loc loc, const char *name,
+                              const tegu_factor *left, const double *shift)
+{
+    tegu_mark mark = tegu_arena_mark(weights->scratch);
+    const char *key =
+        tegu_format(weights->scratch, "%s|shift|%" PRIx64 "|%" PRIx64, name,
+                    left->key, tegu_numbers_key(shift, left->rows));
+    if (!find_made(weights, key)) {
+        tegu_type type = {.dtype = TEGU_F32, .rank = 1, .dims = {left->dim}};
+        const char *called =
+            tegu_format(weights->arena, "%s.shift", stem(weights->arena, name));
+        float *out = make(weights, into->unit, key, called, NULL, &type);
+        transposed_times(left, shift, left->rows, out);
+    }
+    tegu_value made = place(find_made(weights, key), into, loc);
+    tegu_arena_release(weights->scratch, mark);
+    return made;
+}
+
+/* --- names --- */
+
+static bool is_used(const tegu_unit *unit, const char *name,
+                    tegu_arena *scratch)
+{
+    for (uint32_t i = 0; i < unit->entries.count; i++) {
+        const tegu_graph *g = unit->entries.data[i].graph;
+        tegu_mark mark = tegu_arena_mark(scratch);
+        const uint32_t *uses = tegu_graph_uses(g, scratch);
+        bool used = false;
+        for (tegu_value v = 1; v < g->nodes.count && !used; v++) {
+            const tegu_node *node = tegu_graph_node(g, v);
+            used = uses[v] && node->op == TEGU_OP_PARAM &&
+                   !strcmp(tegu_node_text(node, "name"), name);
+        }
+        tegu_arena_release(scratch, mark);
+        if (used)
+            return true;
+    }
+    return false;
+}
+
+static tegu_value rename_visit(tegu_rewriter *rw, tegu_value v)
+{
+    const tegu_weights *weights = rw->data;
+    const tegu_node *node = tegu_graph_node(rw->from, v);
+    const char *name =
+        node->op == TEGU_OP_PARAM ? tegu_node_text(node, "name") : NULL;
+    for (uint32_t i = 0; name && i < weights->made.count; i++) {
+        const tegu_weight *made = &weights->made.data[i];
+        if (!made->renamed || strcmp(made->name, name))
+            continue;
+        tegu_attr attr = tegu_attr_of_text(TEGU_OP_PARAM, "name", made->base);
+        return tegu_build(rw->into, node->loc, TEGU_OP_PARAM, 0, NULL, 1, &attr,
+                          node->type);
+    }
+    return tegu_rewriter_copy(rw, v);
+}
+
+/* Puts a made weight in the place of the parameter it was made from. */
+static void replace(tegu_unit *unit, const tegu_weight *made)
+{
+    tegu_param *param = tegu_unit_find_param(unit, made->base);
+    param->type = tegu_unit_type(unit, made->type);
+    param->source = TEGU_SOURCE_DATA;
+    param->stored = TEGU_F32;
+    param->data = made->data;
+    param->transposed = false;
+}
+
+bool tegu_weights_settle(tegu_weights *weights, tegu_unit *unit)
+{
+    for (uint32_t i = 0; i < weights->made.count; i++) {
+        tegu_weight *made = &weights->made.data[i];
+        bool first = made->base != NULL;
+        for (uint32_t k = 0; first && k < i; k++)
+            first = !weights->made.data[k].renamed ||
+                    strcmp(weights->made.data[k].base, made->base) != 0;
+        made->renamed = first && is_used(unit, made->name, weights->scratch) &&
+                        !is_used(unit, made->base, weights->scratch);
+    }
+    for (uint32_t i = 0; i < unit->entries.count; i++) {
+        tegu_entry *entry = &unit->entries.data[i];
+        entry->graph = tegu_graph_rewrite(entry->graph, entry->graph->level,
+                                          rename_visit, weights);
+        if (!entry->graph)
+            return false;
+    }
+    for (uint32_t i = 0; i < weights->made.count; i++)
+        if (weights->made.data[i].renamed)
+            replace(unit, &weights->made.data[i]);
+    return true;
+}

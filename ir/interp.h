@@ -32,17 +32,17 @@ struct tegu_block {
     void *data;
     uint32_t references;
     uint32_t size_class;
-    bool borrowed;          /* data belongs to somebody else */
-    tegu_block *next;       /* in the pool's list of free ones */
+    bool borrowed;    /* data belongs to somebody else */
+    tegu_block *next; /* in the pool's list of free ones */
 };
 
 enum { TEGU_SIZE_CLASSES = 4 * 60 };
 
 typedef struct tegu_cell {
-    tegu_dtype dtype;       /* as the type says; the carrier holds it */
+    tegu_dtype dtype; /* as the type says; the carrier holds it */
     uint32_t rank;
     int64_t dims[TEGU_MAX_RANK];
-    int64_t count;          /* elements */
+    int64_t count; /* elements */
     tegu_block *planes[TEGU_PLANE_COUNT];
 } tegu_cell;
 
@@ -51,9 +51,9 @@ typedef struct tegu_interp {
     tegu_unit *unit;
     tegu_arena *arena;
     tegu_block *free[TEGU_SIZE_CLASSES];
-    tegu_block *spare;      /* block headers without data */
+    tegu_block *spare; /* block headers without data */
     bool shadow;
-    bool likely;            /* bounds of independent errors (ir.h) */
+    bool likely; /* bounds of independent errors (ir.h) */
     const int64_t *symbols;
     int64_t position;
     const tegu_tensor *inputs; /* by argument of the entry */

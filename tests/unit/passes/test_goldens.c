@@ -4,6 +4,7 @@
  * their CHECK and CHECK-NEXT lines as plain text.  Every rule has a file of
  * its name in which it applies, and every file its rule. */
 #include "bench.h"
+#include "frontend/prelude.h"
 #include "ir/base/io.h"
 #include "passes/rules.h"
 #include <dirent.h>
@@ -87,6 +88,7 @@ static void run_golden(const char *folder, const char *name,
     if (!b.unit)
         tegu_diag_render(b.diag, stderr, false);
     assert_non_null(b.unit);
+    tegu_prelude_attach(b.unit);
     bench_run(&b, pipeline ? pipeline : pipeline_of(&b, text));
     check_lines(&b, path, text);
     if (pipeline) {

@@ -311,7 +311,8 @@ static void singlora_is_found_in_every_layout(void **state)
          "--singlora-ramp"},
         {CONFIG("LORA", "[\"up_proj\"]",
                 ", \"use_rslora\": true, \"ramp_up_steps\": 20"),
-         "lora_A", UP "training_step_default F32 1 = 5\n", 0.70710678118654752, NULL},
+         "lora_A", UP "training_step_default F32 1 = 5\n", 0.70710678118654752,
+         NULL},
         {CONFIG("LORA", "[\"up_proj\"]", ", \"singlora_ramp\": 1"), "lora_A",
          "", 2, "taken as alpha / r; --singlora-scale"},
         /* our own */

@@ -108,8 +108,8 @@ static void measure(tegu_factors *f, const double *gram, tegu_arena *scratch)
     }
 }
 
-bool tegu_factor(const tegu_matrix *matrix, const double *gram, double power,
-                 tegu_arena *arena, tegu_factors *factors)
+bool tegu_factor_weight(const tegu_matrix *matrix, const double *gram,
+                        double power, tegu_arena *arena, tegu_factors *factors)
 {
     int64_t out = matrix->out, in = matrix->in;
     const tegu_node *linear = tegu_graph_node(matrix->graph, matrix->linear);

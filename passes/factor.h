@@ -39,8 +39,8 @@ typedef struct tegu_factors {
 
 /* gram [in, in]; false after reporting.  `lost` is by the whole Gram matrix,
  * whatever the power, so that it is what the outputs lose. */
-bool tegu_factor(const tegu_matrix *matrix, const double *gram, double power,
-                 tegu_arena *arena, tegu_factors *factors);
+bool tegu_factor_weight(const tegu_matrix *matrix, const double *gram,
+                        double power, tegu_arena *arena, tegu_factors *factors);
 /* The largest rank at which the factors have fewer elements than the weight;
  * 0: none. */
 int64_t tegu_break_even(int64_t out, int64_t in);

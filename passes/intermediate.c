@@ -130,16 +130,6 @@ static const tegu_region *find(const reduction *r, tegu_unit *unit,
     return tegu_region_find(regions, weight);
 }
 
-static bool check_step(const reduction *r, const tegu_region *region)
-{
-    const tegu_entry *step = tegu_unit_find_entry(r->measured, "step");
-
-    return (step && region->graph == step->graph) ||
-           tegu_error(r->unit->diag, region->loc, TEGU_E_UNSUPPORTED,
-                      "calibration runs entry step, which does not use '%s'",
-                      region->weight);
-}
-
 /* Statistics of regions [first, first + count) of those measured. */
 static bool gather(const reduction *r, const tegu_regions *measured,
                    uint32_t first, uint32_t count, tegu_site_stats *stats)
@@ -148,7 +138,7 @@ static bool gather(const reduction *r, const tegu_regions *measured,
     tegu_site_request *requests = TEGU_ARRAY(scratch, tegu_site_request, count);
 
     for (uint32_t i = 0; i < count; i++) {
-        if (!check_step(r, &measured->data[first + i]))
+        if (!tegu_region_measurable(r->measured, &measured->data[first + i]))
             return false;
         requests[i] = tegu_hidden_request(&measured->data[first + i]);
     }

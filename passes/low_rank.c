@@ -71,8 +71,8 @@ static bool factor_some(const lowering *l, uint32_t first, uint32_t *next)
                         stats))
         return false;
     for (i = first; i < *next; i++)
-        if (!tegu_factor(&l->matrices.data[i], stats[request_of[i]].gram, power,
-                         scratch, &l->factors[i]))
+        if (!tegu_factor_weight(&l->matrices.data[i], stats[request_of[i]].gram,
+                                power, scratch, &l->factors[i]))
             return false;
     return true;
 }

@@ -361,3 +361,13 @@ bool tegu_axis_is_intermediate(tegu_unit *unit, const char *axis,
     unit->diag = diag;
     return ok;
 }
+
+bool tegu_region_measurable(tegu_unit *unit, const tegu_region *region)
+{
+    const tegu_entry *step = tegu_unit_find_entry(unit, "step");
+
+    return (step && region->graph == step->graph) ||
+           tegu_error(unit->diag, region->loc, TEGU_E_UNSUPPORTED,
+                      "calibration runs entry step, which does not use '%s'",
+                      region->weight);
+}

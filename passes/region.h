@@ -43,6 +43,8 @@ bool tegu_axis_regions(tegu_unit *unit, const char *axis, tegu_arena *arena,
  * nothing.  Such axes are reduced by passes/intermediate.h. */
 bool tegu_axis_is_intermediate(tegu_unit *unit, const char *axis,
                                tegu_arena *scratch);
+/* True when entry `step`, which calibration runs, has it; else reports. */
+bool tegu_region_measurable(tegu_unit *unit, const tegu_region *region);
 /* The region read by this weight; NULL: none. */
 const tegu_region *tegu_region_find(const tegu_regions *regions,
                                     const char *weight);

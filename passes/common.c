@@ -78,7 +78,7 @@ void tegu_report_site(tegu_pass_env *env, const char *site,
 
     row.pass = tegu_options_pass(env->options);
     row.site = tegu_format(text->arena, "%s", site);
-    tegu_text_printf(text, "%s: %-28s", row.pass, site);
+    tegu_text_printf(text, "%s: %-44s", row.pass, site);
     for (uint32_t i = 0; i < count; i++) {
         copy[i] = figures[i];
         copy[i].name = tegu_format(text->arena, "%s", figures[i].name);

@@ -104,6 +104,12 @@ bool tegu_output_check(tegu_cli *cli, const char *path);
 bool tegu_output_write(tegu_cli *cli, const char *path, const char *data,
                        size_t size);
 
+/* --- report.c --- */
+/* What a model costs, as far as passes change it (report.h). */
+typedef struct tegu_size {
+    double parameters, macs, bytes;
+} tegu_size;
+
 /* --- session.c --- */
 /* A model brought as far as a command needs it.  Everything lies in the
  * session's own arena, so several pipelines can be compared side by side. */
@@ -112,6 +118,7 @@ typedef struct tegu_session {
     tegu_unit *unit;
     const char *pipeline;            /* canonical text of the user's passes */
     tegu_manager_report report;
+    tegu_size before, after;         /* the user's passes */
     tegu_artifact *artifact;
     tegu_executor *executor;
     double load_seconds, compile_seconds;

@@ -6,6 +6,7 @@
  * and prints one table; --json and --html get the same figures.
  */
 #include "frontend/cli/compare.h"
+#include "frontend/cli/report.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -253,6 +254,18 @@ static void print_table(const comparison *c)
            (long long)c->position);
 }
 
+/* What the pipelines' passes reported, under the letters of the table. */
+static void print_reports(const comparison *c)
+{
+    for (uint32_t i = 0; i < c->count; i++) {
+        const tegu_session *session = c->variants[i].session;
+        if (!session->report.remarks.count)
+            continue;
+        printf("\n%c:\n", 'A' + (int)(i % 26));
+        tegu_report_print(stdout, c->cli, session);
+    }
+}
+
 static bool write_json(const comparison *c)
 {
     json_t *all = json_array();
@@ -268,6 +281,7 @@ static bool write_json(const comparison *c)
                             json_real(v->prefill_time.mad));
         json_object_set_new(json, "decode_mad_seconds",
                             json_real(v->decode_time.mad));
+        json_object_set_new(json, "sites", tegu_report_json(v->session));
         json_array_append_new(all, json);
     }
     return tegu_write_json(c->cli, all);
@@ -285,8 +299,10 @@ static bool report(const comparison *c)
 {
     const tegu_args *args = &c->cli->args;
     const char *html = tegu_args_text(args, TEGU_CLI_HTML, NULL);
-    if (!tegu_args_has(args, TEGU_CLI_QUIET))
+    if (!tegu_args_has(args, TEGU_CLI_QUIET)) {
         print_table(c);
+        print_reports(c);
+    }
     if (tegu_args_has(args, TEGU_CLI_JSON) && !write_json(c))
         return false;
     return !html || write_html(c, html);

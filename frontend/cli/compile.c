@@ -8,6 +8,7 @@
 #include "frontend/cli/cli.h"
 #include "frontend/cli/demo.h"
 #include "frontend/cli/dot.h"
+#include "frontend/cli/report.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -276,7 +277,8 @@ static void print_summary(emission *job)
     if (getrusage(RUSAGE_SELF, &usage) == 0)
         printf("\n  peak memory %s",
                tegu_bytes_text(arena, 1024.0 * (double)usage.ru_maxrss));
-    printf("\n%s", tegu_text_cstr(&job->session->report.remarks));
+    putchar('\n');
+    tegu_report_print(stdout, job->cli, job->session);
 }
 
 /* The part of the folder's path that is not there yet; "" when all is. */

@@ -2,6 +2,7 @@
 /* eval.c - `tegu eval`: perplexity of a model, and the KL divergence to the
  * unchanged model when passes were asked for. */
 #include "frontend/cli/model.h"
+#include "frontend/cli/report.h"
 
 #include <jansson.h>
 
@@ -19,10 +20,12 @@ static bool read_windows(tegu_cli *cli, const tegu_lm *lm,
     return true;
 }
 
-static bool print_result(tegu_cli *cli, const tegu_windows *windows,
+static bool print_result(tegu_cli *cli, const tegu_session *session,
+                         const tegu_windows *windows,
                          const tegu_quality *quality, bool compared)
 {
     if (!tegu_args_has(&cli->args, TEGU_CLI_QUIET)) {
+        tegu_report_print(stdout, cli, session);
         printf("perplexity %.4f  (nll %.6f, %lld predictions, context %lld)"
                "\n",
                quality->perplexity, quality->nll,
@@ -41,6 +44,7 @@ static bool print_result(tegu_cli *cli, const tegu_windows *windows,
     if (compared) {
         json_object_set_new(json, "kl_div", json_real(quality->kl));
         json_object_set_new(json, "same_top", json_real(quality->same_top));
+        json_object_set_new(json, "sites", tegu_report_json(session));
     }
     return tegu_write_json(cli, json);
 }
@@ -58,7 +62,8 @@ static bool measure(tegu_cli *cli, tegu_lm *lm, uint32_t count)
         return tegu_error(cli->diag, tegu_loc_none(), TEGU_E_USAGE,
                           "'tegu eval' needs --text or --tokens");
     return tegu_measure_quality(cli, lm, count, &tokens, &windows, quality) &&
-           print_result(cli, &windows, &quality[count - 1], count == 2);
+           print_result(cli, lm[count - 1].session, &windows,
+                        &quality[count - 1], count == 2);
 }
 
 int tegu_command_EVAL(tegu_cli *cli)

@@ -192,6 +192,74 @@ static void print_scatter(tegu_text *out, const tegu_variant *variants,
     tegu_text_printf(out, "</svg>\n");
 }
 
+/* --- sites: one small chart per pass and figure, one bar per site --- */
+
+/* Rows from `first` on that the same pass reported with the same figures. */
+static uint32_t same_rows(const tegu_site_rows *sites, uint32_t first)
+{
+    const tegu_site_row *a = &sites->data[first];
+    uint32_t end = first + 1;
+    for (; end < sites->count; end++) {
+        const tegu_site_row *b = &sites->data[end];
+        if (strcmp(a->pass, b->pass) != 0 || a->count != b->count)
+            break;
+    }
+    return end;
+}
+
+static void print_site_chart(tegu_text *out, const tegu_site_rows *sites,
+                             uint32_t first, uint32_t end, uint32_t figure,
+                             uint32_t variant)
+{
+    const tegu_site_row *row = &sites->data[first];
+    double most = 0, least = INFINITY, width = 280.0 / (end - first);
+    for (uint32_t i = first; i < end; i++) {
+        double value = sites->data[i].figures[figure].value;
+        most = fmax(most, value);
+        least = fmin(least, value);
+    }
+    if (!(most > least) || isinf(most)) /* nothing to see */
+        return;
+    tegu_text_printf(out,
+                     "<svg width=\"300\" height=\"120\" role=\"img\"><text "
+                     "x=\"0\" y=\"14\"><tspan font-weight=\"bold\">%c: ",
+                     'A' + (int)(variant % 26));
+    escape_html(out, row->pass);
+    tegu_text_printf(out, "</tspan> %s, up to %.4g</text>\n",
+                     row->figures[figure].name, most);
+    for (uint32_t i = first; i < end; i++) {
+        double value = fmax(sites->data[i].figures[figure].value, 0);
+        tegu_text_printf(out,
+                         "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" "
+                         "height=\"%.1f\" fill=\"%s\"><title>",
+                         (i - first) * width, 115 - 90 * value / most,
+                         fmax(width - 2, 1), 90 * value / most,
+                         colours[variant % COLOURS]);
+        escape_html(out, sites->data[i].site);
+        tegu_text_printf(out, " %.5g</title></rect>\n", value);
+    }
+    tegu_text_printf(out, "</svg>\n");
+}
+
+static void print_sites(tegu_text *out, const tegu_variant *variants,
+                        uint32_t count)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < count; i++) {
+        const tegu_site_rows *sites = &variants[i].session->report.sites;
+        for (uint32_t first = 0, end; first < sites->count; first = end) {
+            end = same_rows(sites, first);
+            tegu_text_printf(out, "%s",
+                             any ? ""
+                                 : "<h2>Sites</h2>\n<div class=\"charts\">\n");
+            any = true;
+            for (uint32_t f = 0; f < sites->data[first].count; f++)
+                print_site_chart(out, sites, first, end, f, i);
+        }
+    }
+    tegu_text_printf(out, "%s", any ? "</div>\n" : "");
+}
+
 void tegu_compare_html(tegu_text *out, const char *model,
                        const tegu_variant *variants, uint32_t count)
 {
@@ -204,5 +272,6 @@ void tegu_compare_html(tegu_text *out, const char *model,
             print_bars(out, &tegu_compare_rows[r], variants, count);
     tegu_text_printf(out, "</div>\n");
     print_scatter(out, variants, count);
+    print_sites(out, variants, count);
     tegu_text_printf(out, "</body></html>\n");
 }

@@ -9,6 +9,7 @@
 #include "frontend/cli/cli.h"
 #include "frontend/cli/dot.h"
 #include "frontend/cli/emit_model.h"
+#include "frontend/cli/report.h"
 
 #include <string.h>
 
@@ -60,6 +61,8 @@ int tegu_command_OPT(tegu_cli *cli)
         return 65;
     bool ok = run_passes(cli, session, emit);
     tegu_text text = {.arena = cli->arena};
+    if (ok && !tegu_args_has(&cli->args, TEGU_CLI_QUIET))
+        tegu_report_print(stderr, cli, session);
     if (ok && source) {
         ok = tegu_emit_model(cli, session, path);
     } else if (ok) {

@@ -4,7 +4,7 @@
  * Takes the command line's options; produces a tegu_session in an arena of its
  * own, so that compare can hold several pipelines of one model.
  */
-#include "frontend/cli/cli.h"
+#include "frontend/cli/report.h"
 #include "tegu/runtime.h"
 
 #include <string.h>
@@ -165,7 +165,9 @@ bool tegu_session_passes(tegu_cli *cli, tegu_session *session,
     };
     double start = tegu_seconds();
     bool ok =
-        tegu_manager_run(session->unit, steps, &options, &session->report);
+        tegu_size_measure(session->unit, &session->before) &&
+        tegu_manager_run(session->unit, steps, &options, &session->report) &&
+        tegu_size_measure(session->unit, &session->after);
     session->compile_seconds += tegu_seconds() - start;
     if (tegu_args_has(args, TEGU_CLI_TIME_PASSES))
         print_times(&session->report);

@@ -254,6 +254,37 @@ static void a_clone_changes_without_the_original(void **state)
     bench_close(&b);
 }
 
+static void sites_are_reported_as_text_and_as_rows(void **state)
+{
+    bench b = bench_open();
+    tegu_text text = {.arena = b.arena};
+    tegu_site_rows rows = {0};
+    tegu_options options = {.pass = "fold_norms"};
+    tegu_pass_env env = {.options = &options, .report = &text, .sites = &rows};
+    char name[] = "layer.0", figure[] = "error";
+    tegu_figure figures[] = {{figure, 0.125}, {"width", 48}};
+
+    (void)state;
+    tegu_report_site(&env, name, figures, 2);
+    tegu_report_site(&env, "layer.1", figures, 1);
+    name[0] = figure[0] = 'X';
+    figures[0].value = 7;
+    assert_string_equal(
+        tegu_text_cstr(&text),
+        "fold-norms: layer.0                                       error "
+        "0.125      width 48\n"
+        "fold-norms: layer.1                                       error "
+        "0.125\n");
+    assert_int_equal(rows.count, 2);
+    assert_string_equal(rows.data[0].pass, "fold-norms");
+    assert_string_equal(rows.data[0].site, "layer.0");
+    assert_int_equal(rows.data[0].count, 2);
+    assert_string_equal(rows.data[0].figures[0].name, "error");
+    assert_true(rows.data[0].figures[0].value == 0.125);
+    assert_int_equal(rows.data[1].count, 1);
+    bench_close(&b);
+}
+
 static void what_cannot_be_calibrated_is_said(void **state)
 {
     static const char *const cases[][2] = {
@@ -294,6 +325,7 @@ int main(void)
         cmocka_unit_test(normalised_rows_have_unit_mean_square),
         cmocka_unit_test(calibration_leaves_the_unit_as_it_was),
         cmocka_unit_test(a_clone_changes_without_the_original),
+        cmocka_unit_test(sites_are_reported_as_text_and_as_rows),
         cmocka_unit_test(what_cannot_be_calibrated_is_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -34,11 +34,13 @@ typedef struct tegu_factor {
 /* Projected weights made so far: each once, however many entries and trial
  * graphs ask for it. */
 typedef struct tegu_weight {
-    const char *key, *name;
+    const char *key;
+    const char *name;   /* while graphs are made: no other weight's */
+    const char *wanted; /* where it is free at the end */
+    const char *final;  /* NULL: no entry needs the weight */
     const char *base;   /* the parameter it was made from; NULL: a new one */
     const tegu_type *type; /* of `arena`'s unit; dims are what counts */
     const float *data;
-    bool renamed;
 } tegu_weight;
 
 typedef struct tegu_weights {
@@ -71,7 +73,8 @@ tegu_value tegu_project_shift(tegu_weights *weights, tegu_graph *into,
                               tegu_loc loc, const char *name,
                               const tegu_factor *left, const double *shift);
 /* Gives made weights the names of the parameters that they replace, where no
- * entry needs those any more.  False after reporting. */
+ * entry needs those any more, and the others the names they want.  False
+ * after reporting. */
 bool tegu_weights_settle(tegu_weights *weights, tegu_unit *unit);
 uint64_t tegu_numbers_key(const double *data, int64_t count);
 

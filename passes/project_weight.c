@@ -142,6 +142,7 @@ static float *make(tegu_weights *weights, const tegu_unit *unit,
         tegu_arena_alloc_raw(weights->arena, (size_t)count * sizeof *data);
     tegu_weight made = {.key = tegu_format(weights->arena, "%s", key),
                         .name = fresh_name(weights, unit, name),
+                        .wanted = name,
                         .base = base,
                         .type =
                             tegu_arena_copy(weights->arena, type, sizeof *type),
@@ -426,37 +427,67 @@ static tegu_value rename_visit(tegu_rewriter *rw, tegu_value v)
         node->op == TEGU_OP_PARAM ? tegu_node_text(node, "name") : NULL;
     for (uint32_t i = 0; name && i < weights->made.count; i++) {
         const tegu_weight *made = &weights->made.data[i];
-        if (!made->renamed || strcmp(made->name, name))
+        if (!made->final || strcmp(made->name, name) != 0)
             continue;
-        tegu_attr attr = tegu_attr_of_text(TEGU_OP_PARAM, "name", made->base);
+        tegu_attr attr = tegu_attr_of_text(TEGU_OP_PARAM, "name", made->final);
         return tegu_build(rw->into, node->loc, TEGU_OP_PARAM, 0, NULL, 1, &attr,
                           node->type);
     }
     return tegu_rewriter_copy(rw, v);
 }
 
-/* Puts a made weight in the place of the parameter it was made from. */
-static void replace(tegu_unit *unit, const tegu_weight *made)
+/* True when the name belongs to a weight made before made[i], or to one of
+ * the model's own that an entry still needs or that has nothing to do with
+ * made[i]. */
+static bool is_taken(const tegu_weights *weights, const tegu_unit *unit,
+                     uint32_t i, const char *name)
 {
-    tegu_param *param = tegu_unit_find_param(unit, made->base);
-    param->type = tegu_unit_type(unit, made->type);
-    param->source = TEGU_SOURCE_DATA;
-    param->stored = TEGU_F32;
-    param->data = made->data;
-    param->transposed = false;
+    const tegu_weight *made = weights->made.data;
+    for (uint32_t k = 0; k < i; k++)
+        if (made[k].final && !strcmp(made[k].final, name))
+            return true;
+    for (uint32_t k = 0; k < weights->made.count; k++)
+        if (!strcmp(made[k].name, name))
+            return false;
+    if (made[i].base && !strcmp(made[i].base, name))
+        return is_used(unit, name, weights->scratch);
+    return tegu_unit_find_param((tegu_unit *)unit, name) != NULL;
+}
+
+/* The name wanted, or with the least number behind it that makes it free. */
+static void choose_final(tegu_weights *weights, tegu_unit *unit, uint32_t i)
+{
+    tegu_weight *made = &weights->made.data[i];
+    const char *tried = made->wanted;
+    if (!is_used(unit, made->name, weights->scratch))
+        return;
+    for (uint32_t n = 2; is_taken(weights, unit, i, tried); n++)
+        tried = tegu_format(weights->arena, "%s.%" PRIu32, made->wanted, n);
+    made->final = tegu_intern_cstr(unit->names, tried);
+}
+
+/* Puts a made weight under its final name, over what has it now. */
+static bool settle(tegu_unit *unit, const tegu_weight *made)
+{
+    tegu_param param = {.name = made->final,
+                        .type = tegu_unit_type(unit, made->type),
+                        .source = TEGU_SOURCE_DATA,
+                        .stored = TEGU_F32,
+                        .data = made->data};
+    tegu_param *have = tegu_unit_find_param(unit, made->final);
+    uint32_t index;
+    if (!have)
+        return tegu_unit_add_param(unit, &param, &index);
+    param.name = have->name;
+    param.loc = have->loc;
+    *have = param;
+    return true;
 }
 
 bool tegu_weights_settle(tegu_weights *weights, tegu_unit *unit)
 {
-    for (uint32_t i = 0; i < weights->made.count; i++) {
-        tegu_weight *made = &weights->made.data[i];
-        bool first = made->base != NULL;
-        for (uint32_t k = 0; first && k < i; k++)
-            first = !weights->made.data[k].renamed ||
-                    strcmp(weights->made.data[k].base, made->base) != 0;
-        made->renamed = first && is_used(unit, made->name, weights->scratch) &&
-                        !is_used(unit, made->base, weights->scratch);
-    }
+    for (uint32_t i = 0; i < weights->made.count; i++)
+        choose_final(weights, unit, i);
     for (uint32_t i = 0; i < unit->entries.count; i++) {
         tegu_entry *entry = &unit->entries.data[i];
         entry->graph = tegu_graph_rewrite(entry->graph, entry->graph->level,
@@ -465,7 +496,8 @@ bool tegu_weights_settle(tegu_weights *weights, tegu_unit *unit)
             return false;
     }
     for (uint32_t i = 0; i < weights->made.count; i++)
-        if (weights->made.data[i].renamed)
-            replace(unit, &weights->made.data[i]);
+        if (weights->made.data[i].final &&
+            !settle(unit, &weights->made.data[i]))
+            return false;
     return true;
 }

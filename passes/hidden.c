@@ -124,10 +124,25 @@ bool tegu_hidden_repair(const tegu_hidden *h, const int64_t *kept,
 
 /* --- cutting --- */
 
-/* Elements `kept` of the first axis (or the last) of a part. */
+/* Element k of the cut part: element kept[k], or a mixture of all. */
+static double cut_element(const tegu_hidden *h, const double *from,
+                          int64_t stride, const int64_t *kept,
+                          const double *mix, int64_t count, int64_t k)
+{
+    double sum = 0;
+
+    if (!mix)
+        return from[kept[k] * stride];
+    for (int64_t i = 0; i < h->width; i++)
+        sum += mix[i * count + k] * from[i * stride];
+    return sum;
+}
+
+/* Cuts a part along its first axis, or a vector along its last. */
 static bool cut_part(tegu_unit *unit, const tegu_hidden *h,
                      const tegu_region_part *part, tegu_dim dim,
-                     const int64_t *kept, tegu_arena *scratch)
+                     const int64_t *kept, const double *mix,
+                     tegu_arena *scratch)
 {
     tegu_type type = *tegu_graph_type(h->region->graph, part->value);
     int64_t rest = tegu_type_elements(&type) / h->width, count = dim.offset;
@@ -141,9 +156,11 @@ static bool cut_part(tegu_unit *unit, const tegu_hidden *h,
     for (int64_t k = 0; k < count; k++)
         for (int64_t i = 0; i < rest; i++)
             if (part->is_vector)
-                to[i * count + k] = from[i * h->width + kept[k]];
+                to[i * count + k] =
+                    cut_element(h, from + i * h->width, 1, kept, mix, count, k);
             else
-                to[k * rest + i] = from[kept[k] * rest + i];
+                to[k * rest + i] =
+                    cut_element(h, from + i, rest, kept, mix, count, k);
     type.dims[part->is_vector ? type.rank - 1 : 0] = dim;
     tegu_param_store(unit, part->name, &type, to);
     return true;
@@ -175,14 +192,15 @@ static void cut_reader(tegu_unit *unit, const tegu_hidden *h, tegu_dim dim,
 
 bool tegu_hidden_cut(tegu_unit *unit, const tegu_hidden *h, const char *axis,
                      const int64_t *kept, int64_t count, const double *cut,
-                     tegu_arena *scratch)
+                     const double *mix, tegu_arena *scratch)
 {
     tegu_mark mark = tegu_arena_mark(scratch);
     tegu_dim dim = tegu_width_dim(unit, axis, count - (h->inputs - h->width));
     bool ok = true;
 
     for (uint32_t i = 0; ok && i < h->region->parts.count; i++)
-        ok = cut_part(unit, h, &h->region->parts.data[i], dim, kept, scratch);
+        ok = cut_part(unit, h, &h->region->parts.data[i], dim, kept, mix,
+                      scratch);
     if (ok)
         cut_reader(unit, h, dim, count, cut, scratch);
     tegu_arena_release(scratch, mark);

@@ -6,7 +6,10 @@
  * repaired by least squares over them, all parameters cut.
  *   obs     greedy elimination with the OBS update (obs.h): the elements whose
  *           loss the rest can repair best go first
- *   select  keeps the largest mean |h_i| |down_i|
+ *   select  keeps the largest mean |h_i| |map_i|
+ *   merge   keeps the same, and sums the reader's columns along a transport
+ *           plan (merge.c) in place of the repair
+ *   barycentric  merge with the writers' rows averaged along the plan too
  * With `sequential` a layer's statistics are those behind the already reduced
  * layers; else those of the model as it was.  Memory: one
  * layer's statistics, or those of as many as statistics_bytes allow.
@@ -20,6 +23,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Of these tokens one is sampled for transport costs. */
+enum { SAMPLE_STRIDE = 4 };
 /* Gram matrices of layers measured in one run. */
 static const double statistics_bytes = 64e6;
 
@@ -93,6 +98,30 @@ static void report(const reduction *r, const tegu_hidden *h, int64_t width,
     tegu_report_site(r->env, h->region->weight, figures, 4);
 }
 
+static bool merges(const tegu_intermediate *how)
+{
+    return !strcmp(how->method, "merge") || !strcmp(how->method, "barycentric");
+}
+
+/* The reader's new map over `kept`, by repair or by merging; *mix: how the
+ * writers mix, NULL when they do not. */
+static bool find_cut(const reduction *r, const tegu_hidden *h,
+                     const int64_t *kept, int64_t count, double *cut,
+                     double **mix)
+{
+    tegu_arena *scratch = r->env->scratch;
+
+    *mix = NULL;
+    if (!merges(r->how))
+        return tegu_hidden_repair(h, kept, count, scratch, cut);
+    *mix = tegu_arena_array(scratch, (size_t)h->width,
+                            (size_t)count * sizeof(double));
+    tegu_hidden_merge(h, kept, count, scratch, cut, *mix);
+    if (strcmp(r->how->method, "barycentric") != 0)
+        *mix = NULL;
+    return true;
+}
+
 static bool cut_layer(const reduction *r, const tegu_hidden *h)
 {
     tegu_arena *scratch = r->env->scratch;
@@ -102,15 +131,16 @@ static bool cut_layer(const reduction *r, const tegu_hidden *h)
     tegu_replacement *list;
     uint32_t replaced;
     int64_t count;
-    double *cut;
+    double *cut, *mix;
 
     if (!choose(r, h, order))
         return false;
     count = tegu_hidden_kept(h, order, width, kept);
     cut = tegu_arena_array(scratch, (size_t)h->out,
                            (size_t)count * sizeof(double));
-    if (!tegu_hidden_repair(h, kept, count, scratch, cut) ||
-        !tegu_hidden_cut(r->unit, h, r->how->axis, kept, count, cut, scratch))
+    if (!find_cut(r, h, kept, count, cut, &mix) ||
+        !tegu_hidden_cut(r->unit, h, r->how->axis, kept, count, cut, mix,
+                         scratch))
         return false;
     report(r, h, width,
            tegu_cut_loss(h->out, h->inputs, h->map, h->gram, cut, kept, count,
@@ -141,6 +171,7 @@ static bool gather(const reduction *r, const tegu_regions *measured,
         if (!tegu_region_measurable(r->measured, &measured->data[first + i]))
             return false;
         requests[i] = tegu_hidden_request(&measured->data[first + i]);
+        requests[i].sample_stride = merges(r->how) ? SAMPLE_STRIDE : 0;
     }
     return tegu_calibrate(r->measured, r->data, scratch, requests, count, 0,
                           stats);
@@ -156,7 +187,7 @@ static uint32_t choose_count(const reduction *r, const tegu_regions *measured,
     while (i < measured->count && (i == first || bytes <= statistics_bytes)) {
         double width = (double)measured->data[i++].width;
         bytes += width * width * sizeof(double);
-        if (r->how->sequential)
+        if (r->how->sequential || merges(r->how))
             break;
     }
     return i - first;
@@ -192,16 +223,21 @@ static bool reduce_layers(const reduction *r, uint32_t *next)
 
 static bool check(const tegu_unit *unit, const tegu_intermediate *how)
 {
-    static const char *const methods[] = {"obs", "select"};
-    const char *near = tegu_nearest(how->method, methods, 2);
+    static const char *const methods[] = {"obs", "select", "merge",
+                                          "barycentric"};
+    enum { METHODS = sizeof methods / sizeof methods[0] };
+    const char *near = tegu_nearest(how->method, methods, METHODS);
 
-    for (uint32_t i = 0; i < 2; i++)
+    if (!strcmp(how->method, "barycentric"))
+        tegu_warning(unit->diag, tegu_loc_none(),
+                     "method 'barycentric' mixes rows before a nonlinearity, "
+                     "which destroyed every model measured; 'merge' does not");
+    for (uint32_t i = 0; i < METHODS; i++)
         if (!strcmp(how->method, methods[i]))
             return true;
     return tegu_error(
         unit->diag, tegu_loc_none(), TEGU_E_USAGE,
-        "no method '%s' reduces a hidden axis; did you mean "
-        "'%s'?",
+        "no method '%s' reduces a hidden axis; did you mean '%s'?",
         tegu_escaped(unit->arena, how->method, strlen(how->method)),
         near ? near : methods[0]);
 }

@@ -51,16 +51,23 @@ bool tegu_hidden_order(const tegu_hidden *hidden, tegu_arena *scratch,
  * Returns their number. */
 int64_t tegu_hidden_kept(const tegu_hidden *hidden, const int64_t *order,
                          int64_t count, int64_t *kept);
+/* The reader's map with the columns of dropped elements summed into those of
+ * kept ones along a transport plan, into cut [out, count], and the plan with
+ * columns of sum 1 into mix [width, elements kept].  Needs samples. */
+void tegu_hidden_merge(const tegu_hidden *hidden, const int64_t *kept,
+                       int64_t count, tegu_arena *arena, double *cut,
+                       double *mix);
 /* The least squares repair of the map over `kept` [count], into cut
  * [out, count]; false after reporting. */
 bool tegu_hidden_repair(const tegu_hidden *hidden, const int64_t *kept,
                         int64_t count, tegu_arena *scratch, double *cut);
 /* Cuts the unit's parameters to `kept` [count, of which the constant is one]
- * and the reader to the map `cut` [out, count]; the graphs wait for
+ * and the reader to the map `cut` [out, count]; with `mix` [width, elements
+ * kept] writers' rows are mixed by it instead of chosen.  The graphs wait for
  * tegu_replace_weights. */
 bool tegu_hidden_cut(tegu_unit *unit, const tegu_hidden *hidden,
                      const char *axis, const int64_t *kept, int64_t count,
-                     const double *cut, tegu_arena *scratch);
+                     const double *cut, const double *mix, tegu_arena *scratch);
 /* The names of all parameters that a cut changes, for tegu_replace_weights. */
 tegu_replacement *tegu_hidden_replaced(const tegu_hidden *hidden,
                                        tegu_arena *arena, uint32_t *count);

@@ -243,6 +243,49 @@ static void widths_are_rounded_and_the_plain_one_reported(void **state)
     bench_close(&l.b);
 }
 
+/* Row sums of `down`, which merging keeps: columns move, none is lost. */
+static void sum_down(lab *l, double sums[DIM])
+{
+    int64_t width =
+        tegu_unit_find_param(l->b.unit, "down")->type->dims[1].offset;
+    const float *down = numbers(l, "down");
+
+    for (int r = 0; r < DIM; r++) {
+        sums[r] = 0;
+        for (int64_t i = 0; i < width; i++)
+            sums[r] += (double)down[r * width + i];
+    }
+}
+
+static void merging_moves_columns_and_keeps_rows(void **state)
+{
+    static const char *const methods[] = {"merge", "barycentric"};
+
+    (void)state;
+    for (int m = 0; m < 2; m++) {
+        lab l;
+        double before[DIM], after[DIM];
+        uint32_t same = 0, messages;
+        float *old, *new;
+        lab_mlp(&l);
+        old = numbers(&l, "up_bias");
+        sum_down(&l, before);
+        run(&l, tegu_format(l.b.arena, "reduce-hidden{keep=0.6,method=%s}",
+                            methods[m]));
+        sum_down(&l, after);
+        new = numbers(&l, "up_bias");
+        for (int r = 0; r < DIM; r++)
+            assert_true(fabs(before[r] - after[r]) < 1e-5);
+        for (int k = 0; k < 6; k++)
+            for (int i = 0; i < HIDDEN; i++)
+                same += old[i] == new[k];
+        tegu_diag_messages(l.b.diag, &messages);
+        assert_int_equal(same, m == 0 ? 6 : 0);
+        assert_int_equal(messages, m == 0 ? 0 : 1);
+        bench_close(&l.b);
+    }
+}
+
 /* --- low rank --- */
 
 static void a_low_rank_weight_stays_exact(void **state)
@@ -441,6 +484,7 @@ int main(void)
         cmocka_unit_test(every_parameter_on_the_axis_is_cut),
         cmocka_unit_test(a_cut_axis_is_found_again_by_its_first_name),
         cmocka_unit_test(widths_are_rounded_and_the_plain_one_reported),
+        cmocka_unit_test(merging_moves_columns_and_keeps_rows),
         cmocka_unit_test(a_low_rank_weight_stays_exact),
         cmocka_unit_test(predicted_and_measured_errors_agree),
         cmocka_unit_test(whole_gram_loses_least_in_each_layer),

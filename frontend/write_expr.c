@@ -172,11 +172,10 @@ static void put_rows(tegu_text *out, const tegu_node *node, uint32_t axis,
     put(out, "]");
 }
 
-static bool write_const(tegu_writer *w, const tegu_node *node, tegu_text *out)
+static bool write_const(const tegu_node *node, tegu_text *out)
 {
     int64_t at = 0;
     bool wide = node->type->dtype == TEGU_I64;
-    (void)w;
     put(out, wide ? "cast(" : "");
     put_rows(out, node, 0, &at);
     put(out, wide ? ", i64)" : "");
@@ -456,7 +455,7 @@ static bool write_op(tegu_writer *w, const tegu_node *node, tegu_text *out,
     case TEGU_OP_INPUT: put(out, tegu_node_text(node, "name")); return true;
     case TEGU_OP_PARAM: return write_param(w, node, out);
     case TEGU_OP_STATE: return write_state(w, node, out);
-    case TEGU_OP_CONST: return write_const(w, node, out);
+    case TEGU_OP_CONST: return write_const(node, out);
     case TEGU_OP_IOTA: return write_iota(w, node, out);
     case TEGU_OP_SIZE: return write_size(w, node, out);
     case TEGU_OP_RESHAPE: return write_shaped(w, node, out, "reshape");

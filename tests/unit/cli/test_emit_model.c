@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "frontend/cli/emit_model.h"
+#include "frontend/safetensors.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -170,6 +171,43 @@ static void a_calibrated_model_is_smaller_and_goes_through_passes(void **state)
     tegu_session_close(session);
 }
 
+/* What GPT-2 has: a matrix stored the other way round, here in f16, beside
+ * integers and a vector in f32. */
+static void weights_keep_how_they_are_stored(void **state)
+{
+    static const char source[] =
+        "model m\naxis dim = 3, wide = 2, T in 1..4\n"
+        "weights \"again.safetensors\"\n"
+        "entry f(x: f32[T, dim]) -> (y: f32[T, wide], n: i32[2]) {\n"
+        "  let h = linear(x, param \"w\" [wide, dim] transposed, param \"b\" "
+        "[wide])\n"
+        "  return h, param \"n\" i32[2]\n}\n";
+    static const uint16_t w[] = {0x3c00, 0x4000, 0xc200,
+                                 0x3555, 0x0001, 0x7bff};
+    static const float b[] = {0.5f, -0.25f};
+    static const int32_t n[] = {7, -9};
+    const tegu_stored_tensor tensors[] = {
+        {"w", TEGU_F16, "F16", 2, {3, 2}, (const void *)w, sizeof w},
+        {"b", TEGU_F32, "F32", 1, {2}, (const void *)b, sizeof b},
+        {"n", TEGU_I32, "I32", 1, {2}, (const void *)n, sizeof n}};
+    const char *error;
+    tegu_outputs *outputs = tegu_outputs_create(cli.arena);
+    (void)state;
+    assert_true(tegu_safetensors_write(cli.arena, outputs,
+                                       at("again.safetensors"), tensors, 3,
+                                       NULL, 0, &error));
+    assert_true(tegu_outputs_open(outputs, at("again.tegu"), &error));
+    assert_true(tegu_outputs_write(outputs, source, sizeof source - 1, &error));
+    assert_true(tegu_outputs_commit(outputs, &error));
+    tegu_outputs_destroy(outputs);
+    tegu_session *session = run(at("again.tegu"), "", NULL);
+    tegu_unit *unit = emit(session, "slim.tegu");
+    assert_true(tegu_unit_find_param(unit, "w")->transposed);
+    assert_int_equal(tegu_unit_find_param(unit, "w")->stored, TEGU_F16);
+    tegu_unit_destroy(unit);
+    tegu_session_close(session);
+}
+
 static void random_weights_stay_a_line_of_source(void **state)
 {
     (void)state;
@@ -188,6 +226,7 @@ int main(void)
         TEST(a_written_model_can_be_written_again),
         TEST(weights_that_passes_changed_are_written),
         TEST(a_calibrated_model_is_smaller_and_goes_through_passes),
+        TEST(weights_keep_how_they_are_stored),
         TEST(random_weights_stay_a_line_of_source),
     };
     return cmocka_run_group_tests(all, NULL, NULL);

@@ -36,7 +36,9 @@ static tegu_reduction common(const tegu_pass_env *env,
                             .round = 1,
                             .provider = provider,
                             .seed = 1,
-                            .eps = 10};
+                            .eps = 10,
+                            .measure =
+                                tegu_option_bool(env->options, "measure")};
 }
 
 static tegu_reduction narrower(const tegu_pass_env *env,

@@ -18,11 +18,15 @@
 #include <math.h>
 #include <string.h>
 
+enum { MEASURED_TOKENS = 4096 };
+
 /* A site of the model: the same in every entry that has it. */
 typedef struct place {
     const char *name;
     tegu_value value; /* in step; 0: another entry's */
     tegu_basis basis;
+    tegu_figure figures[8]; /* what to report */
+    uint32_t count;
 } place;
 
 typedef struct reducer {
@@ -200,7 +204,7 @@ static tegu_axis_kind analyse(reducer *r)
 /* --- graphs in the bases found so far --- */
 
 static tegu_graph *project(reducer *r, uint32_t entry, tegu_graph *from,
-                           tegu_value probe)
+                           const tegu_value *wanted, uint32_t count)
 {
     const tegu_axis_flow *flow = &r->flows[entry];
     tegu_basis *bases =
@@ -210,7 +214,7 @@ static tegu_graph *project(reducer *r, uint32_t entry, tegu_graph *from,
     bases[0] = (tegu_basis){.width = r->extent, .dim = r->whole};
     for (uint32_t s = 1; s < flow->sites.count; s++)
         bases[s] = find_place(r, flow->sites.data[s].name)->basis;
-    return tegu_project_graph(&p, from, probe);
+    return tegu_project_graph(&p, from, wanted, count);
 }
 
 /* --- statistics --- */
@@ -246,7 +250,7 @@ static bool observe(reducer *r, const place *at, tegu_site_stats *stats)
         tegu_arena_on_failure(arena, tegu_arena_failure(r->unit->arena));
         tegu_unit *copy = tegu_unit_clone(r->unit, arena);
         tegu_entry *step = &copy->entries.data[r->step];
-        graph = project(r, r->step, step->graph, at->value);
+        graph = project(r, r->step, step->graph, &at->value, 1);
         if (graph) {
             tegu_site_request request = {.value = graph->results.data[0].value,
                                          .gram = true,
@@ -345,25 +349,26 @@ static double orthonormality(const reducer *r, const double *q)
     return worst;
 }
 
-static void report(reducer *r, const char *site, const tegu_subspace *s,
-                   const double *gram)
+static void add_figure(place *at, const char *name, double value)
 {
-    tegu_figure figures[8] = {{"width", (double)r->width}};
-    uint32_t count = 1;
+    at->figures[at->count++] = (tegu_figure){name, value};
+}
+
+static void note_figures(const reducer *r, place *at, const tegu_subspace *s,
+                         const double *gram)
+{
+    add_figure(at, "width", (double)r->width);
     if (gram) {
         double kept = kept_energy(r, gram, s->q);
-        figures[count++] = (tegu_figure){"kept_energy", kept};
-        figures[count++] =
-            (tegu_figure){"predicted_error", sqrt(fmax(1 - kept, 0))};
+        add_figure(at, "kept_energy", kept);
+        add_figure(at, "predicted_error", sqrt(fmax(1 - kept, 0)));
     }
     if (r->how->provider->transports) {
-        figures[count++] = (tegu_figure){"plan_entropy", s->entropy};
-        figures[count++] = (tegu_figure){"plan_rank", (double)s->rank};
-        figures[count++] =
-            (tegu_figure){"sinkhorn_iterations", (double)s->iterations};
-        figures[count++] = (tegu_figure){"marginal_error", s->marginal_error};
+        add_figure(at, "plan_entropy", s->entropy);
+        add_figure(at, "plan_rank", (double)s->rank);
+        add_figure(at, "sinkhorn_iterations", (double)s->iterations);
+        add_figure(at, "marginal_error", s->marginal_error);
     }
-    tegu_report_site(r->env, site, figures, count);
 }
 
 static bool find_subspace(reducer *r, const tegu_site_stats *stats,
@@ -407,7 +412,8 @@ static bool reduce_shared(reducer *r)
     for (uint32_t i = 0; i < r->places.count; i++) {
         r->places.data[i].basis = (tegu_basis){1, r->width, s.q, r->reduced};
         if (r->places.data[i].value)
-            report(r, r->places.data[i].name, &s, seen ? stats[i].gram : NULL);
+            note_figures(r, &r->places.data[i], &s,
+                         seen ? stats[i].gram : NULL);
     }
     return true;
 }
@@ -425,9 +431,57 @@ static bool reduce_each(reducer *r)
             return false;
         if (!find_subspace(r, &stats, i, &s))
             return false;
-        report(r, at->name, &s, seen ? stats.gram : NULL);
+        note_figures(r, at, &s, seen ? stats.gram : NULL);
         at->basis = (tegu_basis){i + 1, r->width, s.q, r->reduced};
     }
+    return true;
+}
+
+/* --- the report --- */
+
+/* The sites of step; they come first. */
+static uint32_t seen_places(const reducer *r, tegu_value *values)
+{
+    uint32_t count = 0;
+    for (; count < r->places.count && r->places.data[count].value; count++)
+        values[count] = r->places.data[count].value;
+    return count;
+}
+
+/* The streams' errors on some of the calibration tokens. */
+static bool measure(reducer *r)
+{
+    tegu_value *values =
+        TEGU_ARRAY(r->env->scratch, tegu_value, r->places.count);
+    uint32_t count = seen_places(r, values);
+    double *errors = TEGU_ARRAY(r->env->scratch, double, count + 1);
+    tegu_arena *arena = tegu_arena_create();
+    bool ok = arena != NULL;
+    if (ok) {
+        tegu_arena_on_failure(arena, tegu_arena_failure(r->unit->arena));
+        tegu_unit *copy = tegu_unit_clone(r->unit, arena);
+        tegu_entry *step = &copy->entries.data[r->step];
+        tegu_graph *graph = project(r, r->step, step->graph, values, count);
+        ok = graph &&
+             tegu_project_measure(copy, step, graph, values, count,
+                                  r->flows[r->step].centred,
+                                  r->env->calibration, MEASURED_TOKENS, errors);
+    }
+    for (uint32_t i = 0; ok && i < count; i++)
+        add_figure(&r->places.data[i], "measured_error", errors[i]);
+    tegu_arena_destroy(arena);
+    return ok;
+}
+
+static bool report(reducer *r)
+{
+    if (r->how->measure && r->env->calibration && !measure(r))
+        return false;
+    for (uint32_t i = 0; i < r->places.count; i++)
+        if (r->places.data[i].count)
+            tegu_report_site(r->env, r->places.data[i].name,
+                             r->places.data[i].figures,
+                             r->places.data[i].count);
     return true;
 }
 
@@ -438,7 +492,7 @@ static bool rebuild(reducer *r)
     tegu_unit *unit = r->unit;
     for (uint32_t i = 0; i < unit->entries.count; i++) {
         tegu_entry *entry = &unit->entries.data[i];
-        tegu_graph *graph = project(r, i, entry->graph, 0);
+        tegu_graph *graph = project(r, i, entry->graph, NULL, 0);
         if (!graph)
             return false;
         entry->graph = graph;
@@ -477,7 +531,8 @@ tegu_outcome tegu_project_axis(tegu_unit *unit, tegu_pass_env *env,
         return reduce_between(&r);
     if (kind == TEGU_AXIS_REFUSED)
         return TEGU_FAILED;
-    if (!(is_shared(&r) ? reduce_shared(&r) : reduce_each(&r)) || !rebuild(&r))
+    if (!(is_shared(&r) ? reduce_shared(&r) : reduce_each(&r)) || !report(&r) ||
+        !rebuild(&r))
         return TEGU_FAILED;
     return TEGU_CHANGED;
 }

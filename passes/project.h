@@ -88,10 +88,24 @@ typedef struct tegu_projection {
     tegu_weights *weights;
 } tegu_projection;
 /* `from` is flow's graph or its clone in another unit; the new graph lives in
- * from's unit.  `probe`: only what this value needs, which becomes the only
- * result, in its own basis; 0: everything.  NULL after reporting. */
+ * from's unit.  `wanted` [count]: only what these carried values need, which
+ * become the results, in the original basis; count 0: everything.  NULL after
+ * reporting. */
 tegu_graph *tegu_project_graph(tegu_projection *p, const tegu_graph *from,
-                               tegu_value probe);
+                               const tegu_value *wanted, uint32_t count);
+
+/* --- errors (project_measure.c) --- */
+
+/* Adds the nodes of `projected`, whose results are the streams at `values` of
+ * entry `step` in the original basis, to step's graph in `unit`, a clone that
+ * it may change; runs both over at most `most_tokens` of the calibration data.
+ * errors[i]: |x' - x| / |x| of the stream at values[i], without its mean where
+ * `centred`.  False after reporting. */
+bool tegu_project_measure(tegu_unit *unit, tegu_entry *step,
+                          const tegu_graph *projected,
+                          const tegu_value *values, uint32_t count,
+                          bool centred, const tegu_calibration *data,
+                          int64_t most_tokens, double *errors);
 
 /* --- the transformation (project.c) --- */
 
@@ -107,6 +121,7 @@ typedef struct tegu_reduction {
     uint64_t seed;
     double eps;
     bool manhattan;
+    bool measure;       /* report the streams' errors */
 } tegu_reduction;
 
 /* Projects the axis in all entries; FAILED after reporting.  Sites that entry

@@ -365,39 +365,43 @@ static void need(bool *needed, const tegu_graph *g, tegu_value v)
             needed[tegu_graph_node(g, v)->inputs[i]] = true;
 }
 
-static bool *choose_needed(const builder *b, tegu_value probe)
+static bool *choose_needed(const builder *b, const tegu_value *wanted,
+                           uint32_t count)
 {
     bool *needed = TEGU_ARRAY(b->arena, bool, b->from->nodes.count);
-    if (probe) {
-        need(needed, b->from, probe);
-        return needed;
-    }
-    for (tegu_value v = 1; v < b->from->nodes.count; v++)
+    for (uint32_t i = 0; i < count; i++)
+        need(needed, b->from, wanted[i]);
+    for (tegu_value v = 1; !count && v < b->from->nodes.count; v++)
         needed[v] = b->f->uses[v] > 0;
     return needed;
 }
 
-static bool finish(builder *b, tegu_value probe, const bool *needed)
+/* A value for whoever knows nothing of bases. */
+static tegu_value plain(builder *b, tegu_value v)
+{
+    return b->f->carried[v] ? hold(b, v, 0, tegu_graph_node(b->from, v)->loc)
+                            : b->map[v];
+}
+
+static bool finish(builder *b, const tegu_value *wanted, uint32_t count,
+                   const bool *needed)
 {
     const tegu_graph *from = b->from;
     bool ok = true;
-    if (probe)
-        tegu_graph_add_result(b->into, "site", b->map[probe]);
-    for (uint32_t i = 0; !probe && i < from->results.count; i++) {
-        tegu_value v = from->results.data[i].value;
-        tegu_value out = b->f->carried[v]
-                             ? hold(b, v, 0, tegu_graph_node(from, v)->loc)
-                             : b->map[v];
+    for (uint32_t i = 0; i < count; i++) {
+        tegu_value out = plain(b, wanted[i]);
+        ok &= out != 0;
+        tegu_graph_add_result(b->into, tegu_format(b->arena, "site%u", i), out);
+    }
+    for (uint32_t i = 0; !count && i < from->results.count; i++) {
+        tegu_value out = plain(b, from->results.data[i].value);
         ok &= out != 0;
         tegu_graph_add_result(b->into, from->results.data[i].name, out);
     }
     for (uint32_t i = 0; i < from->updates.count; i++) {
-        tegu_value v = from->updates.data[i].value;
-        if (!needed[v])
+        if (!needed[from->updates.data[i].value])
             continue;
-        tegu_value out = b->f->carried[v]
-                             ? hold(b, v, 0, tegu_graph_node(from, v)->loc)
-                             : b->map[v];
+        tegu_value out = plain(b, from->updates.data[i].value);
         ok &= out != 0;
         tegu_graph_add_update(b->into, from->updates.data[i].state, out);
     }
@@ -405,7 +409,7 @@ static bool finish(builder *b, tegu_value probe, const bool *needed)
 }
 
 tegu_graph *tegu_project_graph(tegu_projection *p, const tegu_graph *from,
-                               tegu_value probe)
+                               const tegu_value *wanted, uint32_t wanted_count)
 {
     const tegu_axis_flow *f = p->flow;
     uint32_t count = from->nodes.count;
@@ -422,7 +426,7 @@ tegu_graph *tegu_project_graph(tegu_projection *p, const tegu_graph *from,
 
     b.original = (tegu_factor){identity(arena, f->extent), f->extent, f->extent,
                                p->bases[0].dim, 1};
-    bool *needed = choose_needed(&b, probe);
+    bool *needed = choose_needed(&b, wanted, wanted_count);
     for (tegu_value v = 1; v < count; v++) {
         if (!needed[v])
             continue;
@@ -430,7 +434,7 @@ tegu_graph *tegu_project_graph(tegu_projection *p, const tegu_graph *from,
         if (!b.map[v])
             return NULL;
     }
-    if (!finish(&b, probe, needed))
+    if (!finish(&b, wanted, wanted_count, needed))
         return NULL;
     /* Again, without the weights that nothing needs any more. */
     return tegu_graph_rewrite(b.into, from->level, NULL, NULL);

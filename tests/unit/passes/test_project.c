@@ -334,6 +334,45 @@ static void entries_stay_one_model(void **state)
     }
 }
 
+static double figure(const bench *b, uint32_t row, const char *name)
+{
+    const tegu_site_row *r = &b->report.sites.data[row];
+
+    assert_true(row < b->report.sites.count);
+    for (uint32_t i = 0; i < r->count; i++)
+        if (!strcmp(r->figures[i].name, name))
+            return r->figures[i].value;
+    fail_msg("no figure '%s'", name);
+    return 0;
+}
+
+/* The first site has no cut before it; a basis of full width has no error. */
+static void errors_are_predicted_and_measured(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof invariants / sizeof *invariants; i++) {
+        bench b = invariants[i].open(invariants[i].text);
+        must_reduce(&b, "slice{keep=0.6,basis=per-site}");
+        double predicted = figure(&b, 0, "predicted_error");
+        double measured = figure(&b, 0, "measured_error");
+        assert_true(predicted > 1e-3);
+        assert_true(fabs(measured / predicted - 1) < 1e-3);
+        bench_close(&b);
+        b = invariants[i].open(invariants[i].text);
+        must_reduce(&b, "rotate{provider=random}");
+        for (uint32_t row = 0; row < b.report.sites.count; row++)
+            assert_true(figure(&b, row, "measured_error") < 1e-5);
+        bench_close(&b);
+        b = invariants[i].open(invariants[i].text);
+        must_reduce(&b, "slice{measure=false}");
+        assert_string_equal(b.report.sites.data[0]
+                                .figures[b.report.sites.data[0].count - 1]
+                                .name,
+                            "predicted_error");
+        bench_close(&b);
+    }
+}
+
 static void widths_round_to_a_multiple(void **state)
 {
     static const struct {
@@ -610,6 +649,7 @@ int main(void)
         cmocka_unit_test(a_tied_head_is_untied),
         cmocka_unit_test(adapters_are_projected_with_their_weights),
         cmocka_unit_test(entries_stay_one_model),
+        cmocka_unit_test(errors_are_predicted_and_measured),
         cmocka_unit_test(widths_round_to_a_multiple),
         cmocka_unit_test(what_forbids_a_basis_is_named),
         cmocka_unit_test(calibration_is_asked_for),

@@ -190,12 +190,11 @@ static void cut_reader(tegu_unit *unit, const tegu_hidden *h, tegu_dim dim,
                          bias);
 }
 
-bool tegu_hidden_cut(tegu_unit *unit, const tegu_hidden *h, const char *axis,
+bool tegu_hidden_cut(tegu_unit *unit, const tegu_hidden *h, tegu_dim dim,
                      const int64_t *kept, int64_t count, const double *cut,
                      const double *mix, tegu_arena *scratch)
 {
     tegu_mark mark = tegu_arena_mark(scratch);
-    tegu_dim dim = tegu_width_dim(unit, axis, count - (h->inputs - h->width));
     bool ok = true;
 
     for (uint32_t i = 0; ok && i < h->region->parts.count; i++)

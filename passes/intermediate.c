@@ -139,8 +139,9 @@ static bool cut_layer(const reduction *r, const tegu_hidden *h)
     cut = tegu_arena_array(scratch, (size_t)h->out,
                            (size_t)count * sizeof(double));
     if (!find_cut(r, h, kept, count, cut, &mix) ||
-        !tegu_hidden_cut(r->unit, h, r->how->axis, kept, count, cut, mix,
-                         scratch))
+        !tegu_hidden_cut(r->unit, h,
+                         tegu_width_dim(r->unit, r->how->axis, width), kept,
+                         count, cut, mix, scratch))
         return false;
     report(r, h, width,
            tegu_cut_loss(h->out, h->inputs, h->map, h->gram, cut, kept, count,

@@ -61,13 +61,13 @@ void tegu_hidden_merge(const tegu_hidden *hidden, const int64_t *kept,
  * [out, count]; false after reporting. */
 bool tegu_hidden_repair(const tegu_hidden *hidden, const int64_t *kept,
                         int64_t count, tegu_arena *scratch, double *cut);
-/* Cuts the unit's parameters to `kept` [count, of which the constant is one]
- * and the reader to the map `cut` [out, count]; with `mix` [width, elements
- * kept] writers' rows are mixed by it instead of chosen.  The graphs wait for
- * tegu_replace_weights. */
-bool tegu_hidden_cut(tegu_unit *unit, const tegu_hidden *hidden,
-                     const char *axis, const int64_t *kept, int64_t count,
-                     const double *cut, const double *mix, tegu_arena *scratch);
+/* Cuts the unit's parameters, on dimension `dim` now, to `kept` [count, of
+ * which the constant is one] and the reader to the map `cut` [out, count]; with
+ * `mix` [width, elements kept] writers' rows are mixed by it instead of chosen.
+ * The graphs wait for tegu_replace_weights. */
+bool tegu_hidden_cut(tegu_unit *unit, const tegu_hidden *hidden, tegu_dim dim,
+                     const int64_t *kept, int64_t count, const double *cut,
+                     const double *mix, tegu_arena *scratch);
 /* The names of all parameters that a cut changes, for tegu_replace_weights. */
 tegu_replacement *tegu_hidden_replaced(const tegu_hidden *hidden,
                                        tegu_arena *arena, uint32_t *count);

@@ -4,7 +4,8 @@
  * Takes a unit whose parameters have new types and data, and the graphs that
  * still read the old ones.  Produces graphs of the new types: a rewrite that
  * lets every type be inferred again, drops the adapters on changed weights,
- * and turns a linear by a factored weight into two.
+ * turns a linear by a factored weight into two, and lets states and reshapes
+ * of heads follow.
  */
 #include "passes/replace.h"
 #include "passes/adapted.h"
@@ -87,6 +88,15 @@ tegu_dim tegu_width_dim(tegu_unit *unit, const char *axis, int64_t width)
     return tegu_unit_axis_dim(unit, id);
 }
 
+tegu_dim tegu_dim_times(tegu_dim a, tegu_dim b)
+{
+    tegu_dim dim = tegu_dim_static(a.offset * b.offset);
+
+    dim.axes[0] = a.axes[0];
+    dim.axes[a.axes[0] != 0] = b.axes[0];
+    return dim;
+}
+
 /* --- graphs --- */
 
 typedef struct replacing {
@@ -134,6 +144,44 @@ static tegu_value build_factored(tegu_rewriter *rw, const tegu_node *linear,
                       0, NULL, NULL);
 }
 
+/* Splitting [.., n] into [.., h, d] or merging it back, where h has changed. */
+static tegu_value build_reshape(tegu_rewriter *rw, const tegu_node *node)
+{
+    const tegu_type *from = tegu_graph_type(rw->into, rw->map[node->inputs[0]]);
+    tegu_type type = *node->type;
+    uint32_t last = type.rank - 1;
+
+    if (type.rank == from->rank + 1) {
+        tegu_dim whole = from->dims[from->rank - 1];
+        type.dims[last - 1] =
+            tegu_dim_static(whole.offset / type.dims[last].offset);
+        if (whole.axes[1])
+            type.dims[last - 1].axes[0] = whole.axes[0];
+    } else if (type.rank + 1 == from->rank) {
+        type.dims[last] =
+            tegu_dim_times(from->dims[last], from->dims[last + 1]);
+    }
+    return tegu_build_reshape(rw->into, node->loc, rw->map[node->inputs[0]],
+                              tegu_unit_type(rw->into->unit, &type));
+}
+
+static tegu_value build_state(tegu_graph *g, const tegu_node *node)
+{
+    const char *name = tegu_node_text(node, "name");
+    tegu_attr attr = tegu_attr_of_text(TEGU_OP_STATE, "name", name);
+
+    return tegu_build(g, node->loc, TEGU_OP_STATE, 0, NULL, 1, &attr,
+                      tegu_unit_find_state(g->unit, name)->type);
+}
+
+/* True when the node's first input has another type than it had. */
+static bool input_changed(const tegu_rewriter *rw, const tegu_node *node)
+{
+    return !tegu_type_equal(
+        tegu_graph_type(rw->from, node->inputs[0]),
+        tegu_graph_type(rw->into, rw->map[node->inputs[0]]));
+}
+
 static tegu_value visit(tegu_rewriter *rw, tegu_value v)
 {
     const tegu_node *node = tegu_graph_node(rw->from, v);
@@ -147,6 +195,11 @@ static tegu_value visit(tegu_rewriter *rw, tegu_value v)
     if (node->op == TEGU_OP_LINEAR &&
         (r = replacement_of(rw, node->inputs[1])) != NULL && r->inner)
         return build_factored(rw, node, r);
+    if (node->op == TEGU_OP_STATE)
+        return build_state(rw->into, node);
+    if (node->op == TEGU_OP_RESHAPE && node->type->rank > 1 &&
+        input_changed(rw, node))
+        return build_reshape(rw, node);
     return tegu_rewriter_copy(rw, v);
 }
 

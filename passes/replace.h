@@ -29,8 +29,10 @@ const char *tegu_param_add(tegu_unit *unit, const char *name,
 /* A dimension of `width` on an axis named for both (hidden_482), which is added
  * when the unit has none; without axis where the name means something else. */
 tegu_dim tegu_width_dim(tegu_unit *unit, const char *axis, int64_t width);
-/* Rewrites all entries' graphs to what the parameters now are; false after
- * reporting. */
+/* The product of two static dimensions, with the first axis of each. */
+tegu_dim tegu_dim_times(tegu_dim a, tegu_dim b);
+/* Rewrites all entries' graphs to what the parameters and states now are;
+ * reshapes that split or merge heads follow.  False after reporting. */
 bool tegu_replace_weights(tegu_unit *unit, tegu_arena *scratch,
                           const tegu_replacement *replacements, uint32_t count);
 

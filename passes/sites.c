@@ -196,8 +196,8 @@ static bool apply_hidden(const tegu_sites *sites, const tegu_site *site,
                                    (size_t)count * sizeof(double));
 
     return tegu_hidden_repair(h, kept, count, scratch, cut) &&
-           tegu_hidden_cut(unit, h, sites->axis, kept, count, cut, NULL,
-                           scratch);
+           tegu_hidden_cut(unit, h, tegu_width_dim(unit, sites->axis, size),
+                           kept, count, cut, NULL, scratch);
 }
 
 bool tegu_sites_apply(const tegu_sites *sites, tegu_unit *unit,

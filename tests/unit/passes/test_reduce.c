@@ -351,6 +351,51 @@ static void whole_gram_loses_least_in_each_layer(void **state)
     bench_close(&root.b);
 }
 
+/* --- heads --- */
+
+static const char *o_proj = "model.layers.1.self_attn.o_proj.weight";
+static const char *k_proj = "model.layers.1.self_attn.k_proj.weight";
+
+static void heads_that_nothing_reads_go_first_and_cost_nothing(void **state)
+{
+    lab l;
+    float *o, *k, *left;
+
+    (void)state;
+    lab_llama(&l); /* 4 heads of 8, 2 of keys, dim 32 */
+    o = numbers(&l, o_proj);
+    k = numbers(&l, k_proj);
+    for (int r = 0; r < 32; r++)
+        memset(o + r * 32, 0, 16 * sizeof *o); /* the first group's */
+    run(&l, "prune-heads{keep=0.5}");
+    assert_int_equal(l.b.report.sites.count, 2);
+    assert_true(figure(&l, 0, "relative_error") > 1e-3);
+    assert_true(figure(&l, 1, "relative_error") < 1e-6);
+    left = numbers(&l, k_proj);
+    assert_memory_equal(left, k + 8 * 32, 8 * 32 * sizeof *k);
+    assert_int_equal(
+        tegu_unit_find_param(l.b.unit, o_proj)->type->dims[1].offset, 16);
+    for (uint32_t i = 0; i < l.b.unit->states.count; i++)
+        assert_int_equal(l.b.unit->states.data[i].type->dims[1].offset, 1);
+    run(&l, "-O2"); /* down to kernels, verified */
+    bench_close(&l.b);
+}
+
+static void factored_heads_can_be_pruned(void **state)
+{
+    lab l;
+
+    (void)state;
+    lab_llama(&l);
+    run(&l, "low-rank{keep=0.5},prune-heads{keep=0.5},-O2");
+    assert_int_equal(
+        tegu_unit_find_param(l.b.unit, tegu_format(l.b.arena, "%s.u", k_proj))
+            ->type->dims[0]
+            .offset,
+        8);
+    bench_close(&l.b);
+}
+
 /* --- budgets --- */
 
 static void sizes_minimise_error_under_the_budget(void **state)
@@ -447,6 +492,8 @@ static const struct refusal {
      false},
     {"low-rank{targets=head,allocate=all}",
      "ranks are allocated uniform or by loss, not 'all'", false, false},
+    {"prune-heads", "entry step has no attention", false, false},
+    {"prune-heads", "pass 'prune-heads' needs calibration data", true, true},
     {"budget", "pass 'budget' needs one of params=", false, false},
     {"budget{params=0.5,flops=0.5}", "pass 'budget' takes one budget", false,
      false},
@@ -488,6 +535,8 @@ int main(void)
         cmocka_unit_test(a_low_rank_weight_stays_exact),
         cmocka_unit_test(predicted_and_measured_errors_agree),
         cmocka_unit_test(whole_gram_loses_least_in_each_layer),
+        cmocka_unit_test(heads_that_nothing_reads_go_first_and_cost_nothing),
+        cmocka_unit_test(factored_heads_can_be_pruned),
         cmocka_unit_test(sizes_minimise_error_under_the_budget),
         cmocka_unit_test(budgets_are_met),
         cmocka_unit_test(a_perplexity_budget_is_kept),

@@ -507,7 +507,7 @@ static tegu_outcome reduce_between(reducer *r)
                              .method = "obs",
                              .round =
                                  r->how->round ? r->how->round : r->env->lanes,
-                             .sequential = true};
+                             .sequential = false};
     return tegu_reduce_intermediate(r->unit, r->env, &how);
 }
 

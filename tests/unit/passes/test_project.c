@@ -97,9 +97,10 @@ static bench bench_language(const char *text)
 {
     bench b = bench_open();
     tegu_load_options options = {0};
+    const char *kept = tegu_format(b.arena, "%s", text); /* for messages */
 
-    b.unit = tegu_language_load(b.arena, b.diag, "test.tegu", text,
-                                strlen(text), &options);
+    b.unit = tegu_language_load(b.arena, b.diag, "test.tegu", kept,
+                                strlen(kept), &options);
     if (!b.unit)
         tegu_diag_render(b.diag, stderr, false);
     assert_non_null(b.unit);

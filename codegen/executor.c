@@ -266,16 +266,9 @@ static bool session_call(void *self, const char *name,
                          tegu_tensor *outputs, uint32_t output_count)
 {
     session *s = self;
-    const tegu_entry *entry = tegu_unit_find_entry(s->unit, name);
+    const tegu_entry *entry = tegu_unit_bind(s->unit, name, inputs, input_count,
+                                             output_count, s->symbols);
     if (!entry)
-        return tegu_error(s->unit->diag, tegu_loc_none(), TEGU_E_CALL,
-                          "the model has no entry '%s'", name);
-    if (output_count != entry->graph->results.count)
-        return tegu_error(s->unit->diag, entry->loc, TEGU_E_CALL,
-                          "entry '%s' gives %u results, not %u", name,
-                          entry->graph->results.count, output_count);
-    memset(s->symbols, 0, s->unit->axes.count * sizeof *s->symbols);
-    if (!tegu_entry_bind(s->unit, entry, inputs, input_count, s->symbols))
         return false;
     return run_entry(s, &s->plan->entries[entry - s->unit->entries.data],
                      inputs, outputs);

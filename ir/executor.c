@@ -5,6 +5,7 @@
 #include "ir/ir.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 int64_t tegu_tensor_elements(const tegu_tensor *t)
 {
@@ -94,6 +95,27 @@ bool tegu_entry_bind(tegu_unit *unit, const tegu_entry *entry,
     }
     tegu_arena_release(unit->arena, mark);
     return true;
+}
+
+const tegu_entry *tegu_unit_bind(tegu_unit *unit, const char *name,
+                                 const tegu_tensor *inputs,
+                                 uint32_t input_count, uint32_t output_count,
+                                 int64_t *symbols)
+{
+    const tegu_entry *entry = tegu_unit_find_entry(unit, name);
+    bool bound = false;
+    if (!entry) {
+        tegu_error(unit->diag, tegu_loc_none(), TEGU_E_CALL,
+                   "the model has no entry '%s'", name);
+    } else if (output_count != entry->graph->results.count) {
+        tegu_error(unit->diag, entry->loc, TEGU_E_CALL,
+                   "entry '%s' gives %u results, not %u", name,
+                   entry->graph->results.count, output_count);
+    } else {
+        memset(symbols, 0, unit->axes.count * sizeof *symbols);
+        bound = tegu_entry_bind(unit, entry, inputs, input_count, symbols);
+    }
+    return bound ? entry : NULL;
 }
 
 void tegu_entry_output(const tegu_unit *unit, const tegu_entry *entry,

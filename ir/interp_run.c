@@ -248,16 +248,9 @@ static bool session_call(void *self, const char *name,
                          tegu_tensor *outputs, uint32_t output_count)
 {
     session *s = self;
-    const tegu_entry *entry = tegu_unit_find_entry(s->unit, name);
+    const tegu_entry *entry = tegu_unit_bind(s->unit, name, inputs, input_count,
+                                             output_count, s->symbols);
     if (!entry)
-        return tegu_error(s->unit->diag, tegu_loc_none(), TEGU_E_CALL,
-                          "the model has no entry '%s'", name);
-    if (output_count != entry->graph->results.count)
-        return tegu_error(s->unit->diag, entry->loc, TEGU_E_CALL,
-                          "entry '%s' gives %u results, not %u", name,
-                          entry->graph->results.count, output_count);
-    memset(s->symbols, 0, s->unit->axes.count * sizeof *s->symbols);
-    if (!tegu_entry_bind(s->unit, entry, inputs, input_count, s->symbols))
         return false;
     tegu_interp it;
     tegu_cell *cells;
@@ -274,17 +267,26 @@ static bool session_call(void *self, const char *name,
     return done;
 }
 
-static void session_reset(void *self)
+/* Rows of every state from `first` on become zero, as they were at first. */
+static void clear_rows(session *s, int64_t first)
 {
-    session *s = self;
-    s->position = 0;
     for (uint32_t i = 0; i < s->unit->states.count; i++) {
         tegu_tensor *t = &s->states[i].value;
         size_t bytes =
             (size_t)tegu_tensor_elements(t) * tegu_dtype_bytes(t->dtype);
-        if (bytes)
-            memset(t->data, 0, bytes);
+        int64_t rows = t->rank ? t->dims[0] : 1;
+        if (!bytes || first >= rows)
+            continue;
+        size_t kept = bytes / (size_t)rows * (size_t)first;
+        memset((char *)t->data + kept, 0, bytes - kept);
     }
+}
+
+static void session_reset(void *self)
+{
+    session *s = self;
+    s->position = 0;
+    clear_rows(s, 0);
 }
 
 static int64_t session_position(void *self)
@@ -292,7 +294,8 @@ static int64_t session_position(void *self)
     return ((session *)self)->position;
 }
 
-/* Caches keep their earlier rows; a state that was replaced is gone. */
+/* Caches keep their earlier rows and forget the later ones, as the ABI's
+ * rewind does; a state that was replaced is gone. */
 static bool session_rewind(void *self, int64_t position)
 {
     session *s = self;
@@ -302,9 +305,12 @@ static bool session_rewind(void *self, int64_t position)
         session_reset(self);
         return true;
     }
+    if (position == s->position)
+        return true;
     for (uint32_t i = 0; i < s->unit->states.count; i++)
-        if (!s->unit->states.data[i].appended && position != s->position)
+        if (!s->unit->states.data[i].appended)
             return false;
+    clear_rows(s, position);
     s->position = position;
     return true;
 }

@@ -57,6 +57,11 @@ struct tegu_executor {
 bool tegu_entry_bind(tegu_unit *unit, const tegu_entry *entry,
                      const tegu_tensor *inputs, uint32_t input_count,
                      int64_t *symbols);
+/* The entry that a call names, its symbols bound; NULL after reporting. */
+const tegu_entry *tegu_unit_bind(tegu_unit *unit, const char *name,
+                                 const tegu_tensor *inputs,
+                                 uint32_t input_count, uint32_t output_count,
+                                 int64_t *symbols);
 /* Shape of output i for bound symbols. */
 void tegu_entry_output(const tegu_unit *unit, const tegu_entry *entry,
                        uint32_t i, const int64_t *symbols, tegu_tensor *out);

@@ -224,6 +224,44 @@ static void errors_of_calls_are_reported(void **state)
     numeric_destroy(&m);
 }
 
+/* Rows 1, 2 and 4, back to row 1, then 10: what is left sums to 11. */
+static void assert_rewind_forgets_rows(tegu_executor *e)
+{
+    static const float rows[] = {1, 2, 4, 10};
+    float sum = 0;
+    tegu_tensor out = {.dtype = TEGU_F32, .data = &sum};
+    for (int i = 0; i < 4; i++) {
+        float x = rows[i];
+        tegu_tensor in = {
+            .dtype = TEGU_F32, .rank = 1, .dims = {1}, .data = &x};
+        if (i == 3)
+            assert_true(e->rewind(e->self, 1));
+        assert_true(e->call(e->self, "f", &in, 1, &out, 1));
+    }
+    assert_true(sum == 11);
+    e->destroy(e->self);
+}
+
+static void compiled_and_interpreted_rewinds_forget_the_same_rows(void **state)
+{
+    (void)state;
+    numeric_model m = model_open("unit m\n"
+                                 "state \"s\" append : f32[4]\n"
+                                 "entry f core {\n"
+                                 "  %1 = input {name=\"x\"} : f32[1]\n"
+                                 "  %2 = state {name=\"s\"} : f32[4]\n"
+                                 "  %3 = append %2, %1 : f32[4]\n"
+                                 "  %4 = reduce.sum %3 {axes=[0]} : f32[]\n"
+                                 "  return \"sum\" %4\n"
+                                 "  update \"s\" %3\n}\n",
+                                 1);
+    assert_rewind_forgets_rows(tegu_interp_create(m.unit, m.arena));
+    model_run_passes(&m, "-O2");
+    tegu_artifact *a = model_compile(&m, NULL, 2, false);
+    assert_rewind_forgets_rows(tegu_jit_create(m.unit, m.arena, a, NULL));
+    numeric_destroy(&m);
+}
+
 static bool count_bytes(void *data, const void *from, size_t size)
 {
     (void)from;
@@ -559,6 +597,7 @@ int main(void)
         TEST(equal_layers_share_their_kernels),
         TEST(caches_of_attention_take_its_layout),
         TEST(workspace_is_exact_at_every_size),
+        TEST(compiled_and_interpreted_rewinds_forget_the_same_rows),
         TEST(errors_of_calls_are_reported),
         TEST(weights_without_data_are_reported),
         TEST(other_machines_code_is_not_run),

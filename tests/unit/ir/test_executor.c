@@ -59,7 +59,7 @@ static void a_cache_grows_rewinds_and_resets(void **state)
     assert_answer(give(e, 1, (float[]){4}), 7, 2);
     assert_int_equal(e->position(e->self), 3);
     assert_true(e->rewind(e->self, 1));
-    assert_answer(give(e, 1, (float[]){10}), 15, 1); /* row 2 is still 4 */
+    assert_answer(give(e, 1, (float[]){10}), 11, 1); /* row 2 is gone */
     assert_false(e->rewind(e->self, 3));
     assert_false(e->rewind(e->self, -1));
     e->reset(e->self);

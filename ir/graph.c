@@ -211,6 +211,22 @@ static const void *const_data(const tegu_graph *g, const tegu_node_spec *spec,
     return tegu_arena_copy(g->unit->arena, spec->data, bytes);
 }
 
+tegu_node_spec tegu_node_spec_of(const tegu_node *node,
+                                 const tegu_value *inputs)
+{
+    return (tegu_node_spec){.op = node->op,
+                            .inputs = inputs,
+                            .input_count = node->input_count,
+                            .type = node->type,
+                            .attrs = node->attrs,
+                            .attr_count = tegu_op_get(node->op)->attr_count,
+                            .data = node->data,
+                            .data_borrowed = true,
+                            .body = node->body,
+                            .name = node->name,
+                            .loc = node->loc};
+}
+
 tegu_value tegu_graph_add(tegu_graph *g, const tegu_node_spec *spec)
 {
     tegu_unit *unit = g->unit;

@@ -95,6 +95,10 @@ typedef struct tegu_node_spec {
     tegu_loc loc;
 } tegu_node_spec;
 
+/* What adds `node` again over other inputs; its data is borrowed. */
+tegu_node_spec tegu_node_spec_of(const tegu_node *node,
+                                 const tegu_value *inputs);
+
 /* Adds a node: checks arity, attributes, dtypes and shapes, infers the type.
  * On an error reports it at spec->loc and returns 0.  An input of 0 returns 0
  * silently. */

@@ -195,20 +195,9 @@ tegu_value tegu_rewriter_copy(tegu_rewriter *rw, tegu_value v)
         if (!inputs[i])
             return 0;
     }
-    tegu_node_spec spec = {
-        .op = node->op,
-        .inputs = inputs,
-        .input_count = node->input_count,
-        .attrs = node->attrs,
-        .attr_count = tegu_op_get(node->op)->attr_count,
-        .data = node->data,
-        .data_borrowed = true,
-        .body = node->body,
-        .name = node->name,
-        .loc = node->loc,
-    };
-    if (tegu_op_type_given(node->op) || inputs_keep_types(rw, node, inputs))
-        spec.type = node->type;
+    tegu_node_spec spec = tegu_node_spec_of(node, inputs);
+    if (!tegu_op_type_given(node->op) && !inputs_keep_types(rw, node, inputs))
+        spec.type = NULL;
     return tegu_graph_add(rw->into, &spec);
 }
 

@@ -37,15 +37,9 @@ static tegu_value inline_node(const legaliser *l, const tegu_graph *body,
         inputs[i] = map[node->inputs[i]];
     if (is_expanded(l, node->op))
         return expand(l, body, node, inputs);
-    tegu_node_spec spec = {.op = node->op,
-                           .inputs = inputs,
-                           .input_count = node->input_count,
-                           .type = node->type,
-                           .attrs = node->attrs,
-                           .attr_count = tegu_op_get(node->op)->attr_count,
-                           .data = node->data,
-                           .data_borrowed = true,
-                           .loc = loc};
+    tegu_node_spec spec = tegu_node_spec_of(node, inputs);
+    spec.name = NULL;
+    spec.loc = loc;
     return tegu_graph_add(l->into, &spec);
 }
 

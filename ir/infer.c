@@ -340,7 +340,7 @@ static bool want_i32_extent(const tegu_inference *c, tegu_dim dim)
 
 bool tegu_shape_IOTA(tegu_inference *c)
 {
-    uint32_t axis;
+    uint32_t axis = 0;
     if (!given_leaf(c) || !tegu_axis_attr(c, "axis", &c->out, &axis))
         return false;
     if (c->out.dtype == TEGU_BOOL || !tegu_dtype_is_compute(c->out.dtype))
@@ -359,7 +359,7 @@ bool tegu_shape_I32(tegu_inference *c)
 
 bool tegu_shape_SIZE(tegu_inference *c)
 {
-    uint32_t axis;
+    uint32_t axis = 0;
     const tegu_type *x = tegu_operand(c, 0);
     c->out = (tegu_type){.dtype = TEGU_I32};
     return tegu_axis_attr(c, "axis", x, &axis) &&
@@ -518,7 +518,7 @@ bool tegu_shape_REDUCE(tegu_inference *c)
 bool tegu_shape_ARGMAX(tegu_inference *c)
 {
     const tegu_type *x = tegu_operand(c, 0);
-    uint32_t axis;
+    uint32_t axis = 0;
     int64_t lo, hi;
     if (!want_elements(c, x) || !tegu_axis_attr(c, "axis", x, &axis) ||
         !want_i32_extent(c, x->dims[axis]))

@@ -254,7 +254,7 @@ static bool read_node(parser *p, block *b)
 static bool read_return(parser *p, block *b)
 {
     const char *name = "";
-    tegu_value value;
+    tegu_value value = 0;
     here(p);
     if (p->c.at < p->c.end && *p->c.at == '"' &&
         !tegu_read_string(&p->c, &name))
@@ -269,7 +269,7 @@ static bool read_return(parser *p, block *b)
 static bool read_update(parser *p, block *b)
 {
     const char *state;
-    tegu_value value;
+    tegu_value value = 0;
     if (!tegu_read_string(&p->c, &state) || !resolve(p, b, &value))
         return false;
     if (value)

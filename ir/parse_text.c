@@ -370,7 +370,7 @@ bool tegu_read_string(tegu_cursor *c, const char **result)
 static bool read_axis(tegu_cursor *c, tegu_axis_id *axis)
 {
     tegu_word word = tegu_peek_word(c, false);
-    const char *name;
+    const char *name = NULL;
     if (!tegu_read_name(c, "an axis", &name))
         return false;
     *axis = tegu_unit_find_axis(c->unit, name);

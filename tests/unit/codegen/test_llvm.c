@@ -343,8 +343,7 @@ static void every_kind_of_output_can_be_written_from_one_module(void **state)
 {
     (void)state;
     static const char *const part[] = {
-        [TEGU_OBJECT_ELF] = "\x7f"
-                            "ELF",
+        [TEGU_OBJECT_ELF] = "\177ELF",
         [TEGU_OBJECT_ASSEMBLY] = "\t.file\t\"named\"",
         [TEGU_OBJECT_LLVM] = "source_filename = \"named\"",
         [TEGU_OBJECT_BITCODE] = "BC\xc0\xde"};

@@ -328,17 +328,14 @@ static bool undecided(shade a, shade b)
             out->unsure[i] = undecided(a, b);                                  \
         }                                                                      \
     }
-ROWS1(neg)
-ROWS1(abs)
-ROWS1(sign)
-ROWS1(floor)
-ROWS1(ceil)
-ROWS1(round)
-ROWS1(exp)
-ROWS1(log) ROWS1(sqrt) ROWS1(rsqrt) ROWS1(tanh) ROWS1(erf) ROWS1(sin) ROWS1(cos)
-    ROWS1(sigmoid) ROWS2(add) ROWS2(sub) ROWS2(mul) ROWS2(div) ROWS2(mod)
-        ROWS2(pow) ROWS2(max) ROWS2(min) COMPARE(eq, ==) COMPARE(ne, !=)
-            COMPARE(lt, <) COMPARE(le, <=)
+/* clang-format off */
+ROWS1(neg) ROWS1(abs) ROWS1(sign) ROWS1(floor) ROWS1(ceil) ROWS1(round)
+ROWS1(exp) ROWS1(log) ROWS1(sqrt) ROWS1(rsqrt) ROWS1(tanh) ROWS1(erf) ROWS1(sin)
+ROWS1(cos) ROWS1(sigmoid)
+ROWS2(add) ROWS2(sub) ROWS2(mul) ROWS2(div) ROWS2(mod) ROWS2(pow) ROWS2(max)
+ROWS2(min)
+COMPARE(eq, ==) COMPARE(ne, !=) COMPARE(lt, <) COMPARE(le, <=)
+    /* clang-format on */
 
     /* Of two numbers that may both be meant, the one chosen and a bound that
      * reaches the other. */

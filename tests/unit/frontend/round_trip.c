@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* round_trip.c - takes a unit, writes it as source, loads that, and holds the
+ * entries that load to the unit's.
+ */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

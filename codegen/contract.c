@@ -382,9 +382,9 @@ static void measure(tegu_emitter *e, const tegu_contract *c, shape *s)
 {
     s->c = c;
     s->lanes = e->target->lanes;
-    s->nv = e->target->nv;
-    s->mr = e->target->mr;
-    s->nr = tegu_target_panel(e->target);
+    s->nv = tegu_target_tile(e->target, c->n).nv;
+    s->mr = tegu_target_tile(e->target, c->n).mr;
+    s->nr = tegu_target_panel(e->target, c->n);
     s->panels = ceil_div(c->n, s->nr);
     s->stretches = ceil_div(c->k, STRETCH);
     s->stretch = ceil_div(c->k, s->stretches);

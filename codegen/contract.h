@@ -6,8 +6,8 @@
  *
  * K and N are constants of the kernel, M is given at run time.  W has been
  * packed by tegu_pack_panels into panels of `panel` columns (NR =
- * tegu_target_panel), [N/NR][K][NR], padded with zeros, 64-byte aligned; one
- * layout serves every M, from matrix times vector to long prefill.
+ * tegu_target_panel of N), [N/NR][K][NR], padded with zeros, 64-byte aligned;
+ * one layout serves every M, from matrix times vector to long prefill.
  *
  * The error of an element is at most (b + K/b) u sum |A| |W| for blocks of b
  * terms, u = 2^-24: b is at most 2048, or K/2 where M is 1.  Sums of a row do

@@ -45,7 +45,7 @@ static bool size_of(const tegu_plan *plan, const tegu_type *type, int64_t n,
                     int64_t k, size_t *bytes)
 {
     if (n > 0)
-        return tegu_pack_size(n, k, tegu_target_panel(plan->target), bytes);
+        return tegu_pack_size(n, k, tegu_target_panel(plan->target, n), bytes);
     return tegu_type_size(type, NULL, bytes);
 }
 

@@ -65,9 +65,25 @@ static const target_row targets[] = {
 _Static_assert(COUNT(features_known) == TEGU_FEATURE_COUNT, "one row each");
 _Static_assert(TEGU_FEATURE_COUNT <= 32, "features are bits of an unsigned");
 
-unsigned tegu_target_panel(const tegu_target *target)
+/* Rows of a narrow tile: enough accumulators to hide the latency of a
+ * multiply-add, no more than the panel's loads are worth. */
+enum { NARROW_ROWS = 12 };
+
+tegu_tile_shape tegu_target_tile(const tegu_target *target, int64_t n)
 {
-    return target->lanes * target->nv;
+    tegu_tile_shape tile = {target->mr, target->nv};
+    if (n > (int64_t)target->lanes * (target->nv - 1))
+        return tile;
+    tile.nv = (unsigned)((n + target->lanes - 1) / target->lanes);
+    tile.mr = (target->registers - 2 - tile.nv) / tile.nv;
+    if (tile.mr > NARROW_ROWS)
+        tile.mr = NARROW_ROWS;
+    return tile;
+}
+
+unsigned tegu_target_panel(const tegu_target *target, int64_t n)
+{
+    return target->lanes * tegu_target_tile(target, n).nv;
 }
 
 const char *tegu_target_name(size_t i)

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "codegen/failure.h"
 
@@ -39,8 +40,15 @@ typedef struct tegu_target {
     size_t l1, l2, l3;  /* bytes of cache that one core can count on */
 } tegu_target;
 
-/* Width of a packed weight panel in columns: the NR of kernels.md. */
-unsigned tegu_target_panel(const tegu_target *target);
+/* The register tile of a contraction with n result columns: rows times
+ * vectors of lanes.  Fewer columns than mr x nv has get a narrower tile with
+ * more rows, so that a rank-8 product costs 8 columns' work and not 64. */
+typedef struct tegu_tile_shape {
+    unsigned mr, nv;
+} tegu_tile_shape;
+tegu_tile_shape tegu_target_tile(const tegu_target *target, int64_t n);
+/* Width of its packed weight panels in columns: the NR of kernels.md. */
+unsigned tegu_target_panel(const tegu_target *target, int64_t n);
 
 /*
  * Fills `out` from what the user wrote.  Each string may be NULL or empty:

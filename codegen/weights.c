@@ -44,11 +44,13 @@ static bool put_head(const stream *s)
 
 /* ---- packed ---- */
 
-/* Rows [first, first + rows) of W [n, k] as panels; `rows` is a whole number
- * of panels but at the end of W. */
-static bool put_panels(const stream *s, const float *w, int64_t rows, int64_t k)
+/* `rows` rows of the weight, from w on, as panels; they are a whole number of
+ * panels but at the weight's end. */
+static bool put_panels(const stream *s, const tegu_weight *weight,
+                       const float *w, int64_t rows)
 {
-    unsigned panel = tegu_target_panel(s->plan->target);
+    unsigned panel = tegu_target_panel(s->plan->target, weight->n);
+    int64_t k = weight->k;
     int64_t panels = (rows + panel - 1) / panel;
     size_t bytes = (size_t)panels * panel * (size_t)k * sizeof(float);
     float *packed = tegu_arena_alloc_raw(s->scratch, bytes);
@@ -57,17 +59,17 @@ static bool put_panels(const stream *s, const float *w, int64_t rows, int64_t k)
 }
 
 /* Rows that make up a block, a whole number of panels. */
-static int64_t block_rows(const stream *s, int64_t k)
+static int64_t block_rows(const stream *s, const tegu_weight *weight)
 {
-    int64_t panel = tegu_target_panel(s->plan->target);
-    int64_t rows = BLOCK_BYTES / (k * (int64_t)sizeof(float));
+    int64_t panel = tegu_target_panel(s->plan->target, weight->n);
+    int64_t rows = BLOCK_BYTES / (weight->k * (int64_t)sizeof(float));
     return rows < panel ? panel : rows / panel * panel;
 }
 
 static bool put_packed_param(const stream *s, const tegu_param *param,
                              const tegu_weight *w)
 {
-    int64_t step = block_rows(s, w->k);
+    int64_t step = block_rows(s, w);
     for (int64_t n = 0; n < w->n; n += step) {
         int64_t rows = w->n - n < step ? w->n - n : step;
         tegu_mark mark = tegu_arena_mark(s->scratch);
@@ -75,7 +77,7 @@ static bool put_packed_param(const stream *s, const tegu_param *param,
             s->scratch, (size_t)rows * (size_t)w->k * sizeof(float));
         bool done = tegu_param_read(s->plan->unit, param, n * w->k, rows * w->k,
                                     block) &&
-                    put_panels(s, block, rows, w->k);
+                    put_panels(s, w, block, rows);
         tegu_arena_release(s->scratch, mark);
         if (!done)
             return false;
@@ -107,8 +109,7 @@ static bool put_value(const stream *s, const tegu_weight *w)
     void *values = tegu_arena_alloc_raw(s->scratch, bytes ? bytes : 1);
     if (!tegu_interp_constant(w->graph, w->value, s->scratch, values))
         return false;
-    return w->packed ? put_panels(s, values, w->n, w->k)
-                     : put(s, values, bytes);
+    return w->packed ? put_panels(s, w, values, w->n) : put(s, values, bytes);
 }
 
 static bool put_weight(const stream *s, const tegu_weight *w)

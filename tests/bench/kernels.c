@@ -317,7 +317,7 @@ static void prepare(row *r, tegu_code *code, const tegu_target *target,
         r->work = 4.0 * STREAM_FLOATS;
         break;
     case GEMM:
-        tegu_pack_size(r->n, r->k, tegu_target_panel(target), &bytes);
+        tegu_pack_size(r->n, r->k, tegu_target_panel(target, r->n), &bytes);
         r->args[0] = (void *)(intptr_t)r->m;
         r->args[1] = random_floats((size_t)(r->m * r->k));
         r->args[2] = random_floats(bytes / 4);

@@ -211,8 +211,8 @@ static void check_shapes(const char *target, request *q, const int64_t *ms,
     for (size_t i = 0; i < ms_count; i++)
         rows = ms[i] > rows ? ms[i] : rows;
     for (size_t i = 0; i < q->count; i++) {
-        operands o =
-            operands_of(&q->shapes[i], rows, tegu_target_panel(&r.target));
+        operands o = operands_of(&q->shapes[i], rows,
+                                 tegu_target_panel(&r.target, q->shapes[i].n));
         for (size_t j = 0; j < ms_count; j++)
             for (int64_t parts = 1; parts <= most_parts; parts++)
                 check_call(&r, &o, q->fused, ms[j], parts);
@@ -304,9 +304,9 @@ static void pack_size_refuses_what_does_not_fit(void **state)
     assert_false(tegu_pack_size(1, -1, 64, &bytes));
 }
 
-static size_t tile_spills(const tegu_target *target, size_t *loops)
+static size_t tile_spills(const tegu_target *target, int64_t n, size_t *loops)
 {
-    static const shape one[] = {{256, 768}};
+    const shape one[] = {{n, 768}};
     request q = {one, 1, false};
     tegu_bytes text =
         build(target, TEGU_EFFORT_LIGHT, emit_shapes, &q, TEGU_OBJECT_ASSEMBLY);
@@ -320,11 +320,33 @@ static void tiles_keep_their_sums_in_registers(void **state)
     (void)state;
     static const char *const names[] = {"x86-64-v2", "x86-64-v3", "x86-64-v4",
                                         "aarch64"};
-    for (size_t i = 0; i < 4; i++) {
-        tegu_target target = target_named(names[i]);
+    static const int64_t ns[] = {256, 8, 24, 40};
+    for (size_t i = 0; i < 16; i++) {
+        tegu_target target = target_named(names[i / 4]);
         size_t loops = 0;
-        assert_int_equal(tile_spills(&target, &loops), 0);
-        assert_int_equal(loops, target.mr - 1);
+        assert_int_equal(tile_spills(&target, ns[i % 4], &loops), 0);
+        assert_int_equal(loops, tegu_target_tile(&target, ns[i % 4]).mr - 1);
+    }
+}
+
+/* As many columns as the vectors of one panel, rounded up to whole vectors;
+ * the full panel as soon as it is needed. */
+static void few_columns_get_narrow_panels_with_more_rows(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *target;
+        int64_t n;
+        unsigned panel, mr;
+    } rows[] = {{"x86-64-v4", 1, 16, 12},  {"x86-64-v4", 16, 16, 12},
+                {"x86-64-v4", 17, 32, 12}, {"x86-64-v4", 48, 48, 9},
+                {"x86-64-v4", 49, 64, 6},  {"x86-64-v4", 4096, 64, 6},
+                {"x86-64-v3", 8, 8, 12},   {"x86-64-v3", 9, 16, 6},
+                {"aarch64", 8, 8, 12},     {"aarch64", 9, 12, 8}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        tegu_target target = target_named(rows[i].target);
+        assert_int_equal(tegu_target_panel(&target, rows[i].n), rows[i].panel);
+        assert_int_equal(tegu_target_tile(&target, rows[i].n).mr, rows[i].mr);
     }
 }
 
@@ -335,7 +357,7 @@ static void tiles_that_are_too_large_spill(void **state)
     tegu_target target = target_named("x86-64-v4");
     size_t loops = 0;
     target.mr = 8;
-    assert_true(tile_spills(&target, &loops) > 0);
+    assert_true(tile_spills(&target, 256, &loops) > 0);
 }
 
 int main(void)
@@ -348,6 +370,7 @@ int main(void)
         cmocka_unit_test(panels_can_be_packed_one_at_a_time),
         cmocka_unit_test(pack_size_refuses_what_does_not_fit),
         cmocka_unit_test(tiles_keep_their_sums_in_registers),
+        cmocka_unit_test(few_columns_get_narrow_panels_with_more_rows),
         cmocka_unit_test(tiles_that_are_too_large_spill),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

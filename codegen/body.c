@@ -327,16 +327,12 @@ bool tegu_body_is_attention(const tegu_body *body, tegu_body_attention *out)
 
 /* ---- contract ---- */
 
-static tegu_value only_contract(const tegu_body *b, const uint32_t *uses)
+static tegu_value first_contract(const tegu_body *b, const uint32_t *uses)
 {
-    tegu_value found = 0;
     for (tegu_value v = 1; v < b->graph->nodes.count; v++)
-        if (uses[v] && node_of(b, v)->op == TEGU_OP_CONTRACT) {
-            if (found)
-                return 0;
-            found = v;
-        }
-    return found;
+        if (uses[v] && node_of(b, v)->op == TEGU_OP_CONTRACT)
+            return v;
+    return 0;
 }
 
 static bool last_axis_only(const tegu_node *node, const char *key,
@@ -346,6 +342,16 @@ static bool last_axis_only(const tegu_node *node, const char *key,
     return a->as.ints.count == 1 && a->as.ints.data[0] + 1 == t->rank;
 }
 
+/* [.., K] by [N, K], both static. */
+static bool sums_last_axes(const tegu_body *b, const tegu_node *node)
+{
+    const tegu_type *ta = tegu_graph_type(b->graph, node->inputs[0]);
+    const tegu_type *tb = tegu_graph_type(b->graph, node->inputs[1]);
+    return !tegu_node_attr(node, "batch_a")->as.ints.count &&
+           last_axis_only(node, "a", ta) && last_axis_only(node, "b", tb) &&
+           tb->rank == 2 && tegu_type_is_static(tb);
+}
+
 /* The operands of the contract: an argument, reshaped at most, whose last
  * axis is summed, and a plain argument [N, K]. */
 static bool read_operands(const tegu_body *b, const tegu_node *node,
@@ -353,9 +359,7 @@ static bool read_operands(const tegu_body *b, const tegu_node *node,
 {
     const tegu_type *ta = tegu_graph_type(b->graph, node->inputs[0]);
     const tegu_type *tb = tegu_graph_type(b->graph, node->inputs[1]);
-    if (tegu_node_attr(node, "batch_a")->as.ints.count ||
-        !last_axis_only(node, "a", ta) || !last_axis_only(node, "b", tb) ||
-        tb->rank != 2 || !tegu_type_is_static(tb))
+    if (!sums_last_axes(b, node))
         return false;
     out->n = tb->dims[0].offset;
     out->k = tb->dims[1].offset;
@@ -380,14 +384,81 @@ static bool is_loadable(const tegu_type *t, const tegu_type *shape)
     return ones == leading || (same == leading && skip == 0);
 }
 
-/* Everything that the result is computed from, but for the contract's own
- * operands, is element-wise or a leaf that broadcasts to its shape. */
-static bool is_epilogue(const tegu_body *b, tegu_value v, tegu_value contract,
-                        bool *seen)
+/* The left operand of a thin contraction: an argument with the result's rows,
+ * or some of its columns. */
+static bool read_thin_rows(const tegu_body *b, tegu_value v,
+                           const tegu_type *shape, tegu_body_thin *out)
 {
     const tegu_node *node = node_of(b, v);
-    const tegu_type *shape = tegu_graph_type(b->graph, contract);
-    if (seen[v] || v == contract)
+    uint32_t last = shape->rank - 1;
+    if (node->op == TEGU_OP_SLICE) {
+        const int64_t *step = tegu_node_attr(node, "step")->as.ints.data;
+        out->start = tegu_node_attr(node, "start")->as.ints.data[last];
+        for (uint32_t i = 0; i <= last; i++)
+            if (step[i] != 1)
+                return false;
+        v = node->inputs[0];
+    }
+    const tegu_type *t = tegu_graph_type(b->graph, v);
+    for (uint32_t i = 0; i < last; i++)
+        if (!tegu_dim_equal(t->dims[i], shape->dims[i]))
+            return false;
+    if (!arg_behind(b, v, &out->a) || !tegu_dim_is_static(t->dims[last]))
+        return false;
+    out->stride = t->dims[last].offset;
+    if (out->start < 0)
+        out->start += out->stride;
+    return t->dtype == TEGU_F32;
+}
+
+static bool read_thin(const tegu_body *b, tegu_value v, tegu_body_contract *out)
+{
+    const tegu_node *node = node_of(b, v);
+    tegu_body_thin *thin = &out->thin[out->thin_count];
+    if (out->thin_count == TEGU_BODY_THIN || !sums_last_axes(b, node) ||
+        !tegu_type_same_shape(node->type, tegu_graph_type(b->graph, out->node)))
+        return false;
+    *thin = (tegu_body_thin){.node = v};
+    thin->k = tegu_graph_type(b->graph, node->inputs[1])->dims[1].offset;
+    if (thin->k < 1 || !arg_behind(b, node->inputs[1], &thin->b) ||
+        !read_thin_rows(b, node->inputs[0], node->type, thin))
+        return false;
+    out->thin_count++;
+    return true;
+}
+
+int64_t tegu_body_packed(const tegu_body_contract *c, uint32_t i)
+{
+    if (i == c->b)
+        return c->k;
+    for (uint32_t t = 0; t < c->thin_count; t++)
+        if (i == c->thin[t].b)
+            return c->thin[t].k;
+    return 0;
+}
+
+/* True when no constant has two uses: each is packed for one. */
+static bool reads_apart(const tegu_body_contract *c)
+{
+    for (uint32_t t = 0; t < c->thin_count; t++) {
+        uint32_t b = c->thin[t].b;
+        if (b == c->a || b == c->b || b == c->thin[t].a)
+            return false;
+        for (uint32_t u = 0; u < t; u++)
+            if (c->thin[u].b == b)
+                return false;
+    }
+    return true;
+}
+
+/* Everything that the result is computed from, but for the contract's own
+ * operands, is element-wise, thin, or a leaf that broadcasts to its shape. */
+static bool is_epilogue(const tegu_body *b, tegu_value v,
+                        tegu_body_contract *out, bool *seen)
+{
+    const tegu_node *node = node_of(b, v);
+    const tegu_type *shape = tegu_graph_type(b->graph, out->node);
+    if (seen[v] || v == out->node)
         return true;
     seen[v] = true;
     if (node->type->rank > shape->rank)
@@ -397,6 +468,7 @@ static bool is_epilogue(const tegu_body *b, tegu_value v, tegu_value contract,
     case TEGU_OP_SIZE: return true;
     case TEGU_OP_CONST: return tegu_type_elements(node->type) == 1;
     case TEGU_OP_ARG: return is_loadable(node->type, shape);
+    case TEGU_OP_CONTRACT: return read_thin(b, v, out);
     case TEGU_OP_MOD: return false;
     default: break;
     }
@@ -404,7 +476,7 @@ static bool is_epilogue(const tegu_body *b, tegu_value v, tegu_value contract,
         node->op != TEGU_OP_BROADCAST)
         return false;
     for (uint32_t i = 0; i < node->input_count; i++)
-        if (!is_epilogue(b, node->inputs[i], contract, seen))
+        if (!is_epilogue(b, node->inputs[i], out, seen))
             return false;
     return true;
 }
@@ -415,13 +487,13 @@ bool tegu_body_is_contract(const tegu_body *body, tegu_body_contract *out)
     tegu_mark mark = tegu_arena_mark(scratch);
     uint32_t *uses = tegu_graph_uses(body->graph, scratch);
     bool *seen = TEGU_ARRAY(scratch, bool, body->graph->nodes.count);
-    *out = (tegu_body_contract){.node = only_contract(body, uses)};
+    *out = (tegu_body_contract){.node = first_contract(body, uses)};
     bool fits = out->node && body->graph->nodes.count <= LARGEST_BODY &&
                 tegu_type_same_shape(tegu_graph_type(body->graph, out->node),
                                      body->space) &&
                 body->space->dtype == TEGU_F32 &&
                 read_operands(body, node_of(body, out->node), out) &&
-                is_epilogue(body, body->root, out->node, seen);
+                is_epilogue(body, body->root, out, seen) && reads_apart(out);
     tegu_arena_release(scratch, mark);
     return fits;
 }

@@ -12,14 +12,29 @@
 
 #include "ir/ir.h"
 
+enum { TEGU_BODY_THIN = 8 };
+
+/* A second contraction within the epilogue: columns [start, start + k) of
+ * operand a, which has `stride` of them, with a constant [N, k]. */
+typedef struct tegu_body_thin {
+    tegu_value node;
+    uint32_t a, b; /* operand numbers */
+    int64_t k, start, stride;
+} tegu_body_thin;
+
 /* A contraction of an activation [.., K] with a constant [N, K], the rest of
- * the body element-wise on its result. */
+ * the body element-wise on its result, but for thin contractions. */
 typedef struct tegu_body_contract {
-    tegu_value node; /* the contract */
+    tegu_value node; /* the contract: the first of the body */
     uint32_t a, b;   /* operand numbers */
     int64_t n, k;
     uint32_t rows_rank; /* leading axes of its result that count rows */
+    tegu_body_thin thin[TEGU_BODY_THIN];
+    uint32_t thin_count;
 } tegu_body_contract;
+
+/* The number of terms that constant operand i is packed for; 0: row-major. */
+int64_t tegu_body_packed(const tegu_body_contract *c, uint32_t i);
 
 /* attention(q, k, v, offset) over operands. */
 typedef struct tegu_body_attention {

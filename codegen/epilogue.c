@@ -21,7 +21,8 @@ static LLVMValueRef load_arg(call *c, const tegu_node *node)
     tegu_emitter *e = c->e;
     LLVMBuilderRef b = e->builder;
     const tegu_type *t = node->type;
-    const tegu_type *shape = tegu_graph_type(c->d->body->graph, c->d->contract);
+    const tegu_type *shape =
+        tegu_graph_type(c->d->body->graph, c->d->form->node);
     bool by_column = t->rank > 0 && !tegu_dim_is_one(t->dims[t->rank - 1]);
     bool by_row = false;
     for (uint32_t i = 0; i + 1 < t->rank; i++)
@@ -31,7 +32,7 @@ static LLVMValueRef load_arg(call *c, const tegu_node *node)
     if (by_row)
         index = c->row;
     if (by_row && by_column)
-        index = LLVMBuildNSWMul(b, index, tegu_emit_int(e, c->d->columns), "");
+        index = LLVMBuildNSWMul(b, index, tegu_emit_int(e, c->d->form->n), "");
     if (by_column)
         index = LLVMBuildNSWAdd(b, index, c->col, "");
     LLVMTypeRef stored = tegu_cast_stored(e, t->dtype);
@@ -83,6 +84,50 @@ static LLVMValueRef scalar_leaf(call *c, const tegu_node *node)
     return tegu_emit_splat(e, x, c->lanes);
 }
 
+static const tegu_body_thin *thin_of(const tegu_body_contract *form,
+                                     tegu_value v)
+{
+    uint32_t i = 0;
+    while (form->thin[i].node != v)
+        i++;
+    return &form->thin[i];
+}
+
+/* The sums of a thin contraction for these columns: a row's k numbers, each
+ * times its step of the panel that holds the columns. */
+static LLVMValueRef thin_sums(call *c, const tegu_body_thin *thin)
+{
+    tegu_emitter *e = c->e;
+    LLVMBuilderRef b = e->builder;
+    int64_t width = tegu_target_panel(e->target, c->d->form->n);
+    LLVMTypeRef vector = tegu_emit_type(e->f32, c->lanes);
+    LLVMValueRef first = LLVMBuildURem(b, c->col, tegu_emit_int(e, width), "");
+    LLVMValueRef at = LLVMBuildNSWSub(b, c->col, first, "");
+    at = LLVMBuildNSWMul(b, at, tegu_emit_int(e, thin->k), "");
+    at = LLVMBuildNSWAdd(b, at, first, "");
+    LLVMValueRef row =
+        LLVMBuildNSWMul(b, c->row, tegu_emit_int(e, thin->stride), "");
+    LLVMValueRef x = tegu_emit_at(
+        e, e->f32, tegu_emit_slot_ptr(e, c->args, TEGU_SLOT_OPERAND + thin->a),
+        row);
+    LLVMValueRef panel = tegu_emit_at(
+        e, e->f32, tegu_emit_slot_ptr(e, c->args, TEGU_SLOT_OPERAND + thin->b),
+        at);
+    LLVMValueRef sum = LLVMConstNull(vector);
+    for (int64_t j = 0; j < thin->k; j++) {
+        LLVMValueRef one = tegu_emit_load(
+            e, e->f32,
+            tegu_emit_at(e, e->f32, x, tegu_emit_int(e, thin->start + j)), 4,
+            NULL);
+        LLVMValueRef step = tegu_emit_load(
+            e, vector,
+            tegu_emit_at(e, e->f32, panel, tegu_emit_int(e, j * width)),
+            c->lanes * 4, NULL);
+        sum = tegu_emit_fma(e, tegu_emit_splat(e, one, c->lanes), step, sum);
+    }
+    return sum;
+}
+
 static LLVMValueRef value_of(call *c, tegu_value v)
 {
     const tegu_graph *g = c->d->body->graph;
@@ -92,6 +137,8 @@ static LLVMValueRef value_of(call *c, tegu_value v)
         return c->done[v];
     if (node->op == TEGU_OP_ARG) {
         c->done[v] = load_arg(c, node);
+    } else if (node->op == TEGU_OP_CONTRACT) {
+        c->done[v] = thin_sums(c, thin_of(c->d->form, v));
     } else if (node->op == TEGU_OP_BROADCAST) {
         c->done[v] = value_of(c, node->inputs[0]);
     } else if (tegu_op_kind_of(node->op) == TEGU_KIND_LEAF) {
@@ -119,7 +166,7 @@ LLVMValueRef tegu_epilogue_emit(void *data, tegu_emitter *e, LLVMValueRef args,
               .mask = mask,
               .lanes = tegu_emit_lanes(LLVMTypeOf(acc))};
     c.done = TEGU_ARRAY(d->scratch, LLVMValueRef, d->body->graph->nodes.count);
-    c.done[d->contract] = acc;
+    c.done[d->form->node] = acc;
     LLVMFastMathFlags flags = e->flags;
     e->flags = LLVMFastMathAllowContract;
     LLVMValueRef result = value_of(&c, d->body->root);

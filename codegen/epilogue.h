@@ -11,8 +11,7 @@
 
 typedef struct tegu_epilogue_data {
     const tegu_body *body;
-    tegu_value contract;
-    int64_t columns;     /* of the result */
+    const tegu_body_contract *form;
     tegu_arena *scratch; /* left as it was by each call */
 } tegu_epilogue_data;
 

@@ -121,10 +121,7 @@ int32_t tegu_kernels_contract(tegu_kernels *k, const tegu_body *body,
     int32_t number = known(k, &key);
     if (number != TEGU_NO_KERNEL || !k->loops)
         return k->loops ? number : 0;
-    tegu_epilogue_data data = {.body = body,
-                               .contract = c->node,
-                               .columns = c->n,
-                               .scratch = k->scratch};
+    tegu_epilogue_data data = {.body = body, .form = c, .scratch = k->scratch};
     tegu_contract contract = {
         .name = new_name(k, TEGU_FAMILY_CONTRACT),
         .n = c->n,

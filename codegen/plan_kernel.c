@@ -24,7 +24,7 @@ static tegu_place placed(tegu_planner *p, const tegu_operand *o)
 }
 
 /* The slots that every kernel has (body.h), and room for a family's own.
- * Operand `packed` goes to the panels of a contraction. */
+ * Weights of contractions are packed into panels. */
 static tegu_call call_of(tegu_planner *p, const tegu_job *job,
                          const tegu_body *body, int32_t kernel, uint32_t own,
                          const tegu_body_contract *c)
@@ -37,10 +37,9 @@ static tegu_call call_of(tegu_planner *p, const tegu_job *job,
     call.slots[TEGU_SLOT_RESULT] = slot_of_place(job->result);
     for (uint32_t i = 0; i < job->operand_count; i++) {
         const tegu_operand *o = &job->operands[i];
-        bool packed = c && i == c->b;
-        call.slots[TEGU_SLOT_OPERAND + i] =
-            slot_of_place(packed ? tegu_planner_weight(p, o->value, c->n, c->k)
-                                 : placed(p, o));
+        int64_t k = c ? tegu_body_packed(c, i) : 0;
+        call.slots[TEGU_SLOT_OPERAND + i] = slot_of_place(
+            k ? tegu_planner_weight(p, o->value, c->n, k) : placed(p, o));
     }
     for (uint32_t i = 0; i < body->symbol_count; i++)
         call.slots[tegu_body_slot_symbol(body, i)] =
@@ -62,11 +61,12 @@ static bool try_contract(tegu_planner *p, const tegu_job *job,
                          const tegu_body *body)
 {
     tegu_body_contract c;
-    if (!tegu_body_is_contract(body, &c) || c.b >= job->operand_count)
+    if (!tegu_body_is_contract(body, &c))
         return false;
-    const tegu_operand *b = &job->operands[c.b];
-    if (b->place.kind != TEGU_PLACE_NONE)
-        return false;
+    for (uint32_t i = 0; i < job->operand_count; i++)
+        if (tegu_body_packed(&c, i) &&
+            job->operands[i].place.kind != TEGU_PLACE_NONE)
+            return false;
     const tegu_node *node = tegu_graph_node(body->graph, c.node);
     tegu_call call = call_of(
         p, job, body, tegu_kernels_contract(p->plan->kernels, body, &c), 1, &c);

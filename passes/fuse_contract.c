@@ -10,14 +10,24 @@
  * is taken, so a diamond (x * sigmoid(x)) joins whole or not at all.  An
  * operand from outside cannot depend on the region: every path out of it
  * leads through its end.  Reshapes may end a region; nothing follows them.
+ *
+ * A thin contraction, such as the second product of a kept adapter, joins with
+ * the op that reads it, so that its sums are added to the region's where these
+ * lie in registers; with it a slice of its left operand's columns, by which
+ * adapters share one product of x.
  */
 #include "passes/fuse.h"
 
-enum { EPILOGUE_MAX = 32 };
+enum {
+    EPILOGUE_MAX = 32,
+    THIN_MAX = 64,  /* terms of a thin contraction, */
+    THIN_RATIO = 4, /* and so many times fewer than the region's */
+    THIN_COUNT = 8  /* in one region; as in codegen/body.h */
+};
 
 typedef struct region {
     tegu_value values[EPILOGUE_MAX];
-    uint32_t count;
+    uint32_t count, thin;
     bool reshaped;
 } region;
 
@@ -127,6 +137,67 @@ static bool side_fits(const fusion *f, const tegu_type *result, tegu_value v)
                           result->dims[result->rank - 1]);
 }
 
+/* A value that one reader alone wants, and no kernel has taken. */
+static bool is_private(const fusion *f, tegu_value v)
+{
+    return !f->slots[v].root && !f->slots[v].region && !f->constant[v] &&
+           f->first_user[v + 1] == f->first_user[v] + 1;
+}
+
+/* Columns in a row of the last axis alone. */
+static bool is_column_slice(const fusion *f, tegu_value v)
+{
+    const tegu_node *node = tegu_graph_node(f->g, v);
+    const tegu_type *from;
+
+    if (node->op != TEGU_OP_SLICE || !is_private(f, v))
+        return false;
+    from = tegu_graph_type(f->g, node->inputs[0]);
+    for (uint32_t i = 0; i < from->rank; i++)
+        if (tegu_node_attr(node, "step")->as.ints.data[i] != 1 ||
+            (i + 1 < from->rank &&
+             (tegu_node_attr(node, "start")->as.ints.data[i] != 0 ||
+              !tegu_dim_equal(from->dims[i], node->type->dims[i]))))
+            return false;
+    return tegu_dim_is_static(from->dims[from->rank - 1]) &&
+           is_operand(f, node->inputs[0]);
+}
+
+static int64_t terms(const fusion *f, tegu_value contract)
+{
+    const tegu_node *node = tegu_graph_node(f->g, contract);
+
+    return tegu_graph_type(f->g, node->inputs[1])->dims[1].offset;
+}
+
+/* A contraction that the region's epilogue may compute on its way; later than
+ * the region's own, so that the first one of a kernel is the large one. */
+static bool is_thin(const fusion *f, const region *r, tegu_value v)
+{
+    return v > r->values[0] && r->thin < THIN_COUNT && is_private(f, v) &&
+           fits(f, v) && terms(f, v) <= THIN_MAX &&
+           terms(f, v) * THIN_RATIO <= terms(f, r->values[0]) &&
+           tegu_type_same_shape(tegu_graph_type(f->g, v),
+                                tegu_graph_type(f->g, r->values[0]));
+}
+
+/* Lets the thin contractions join that v reads. */
+static void join_thin(const fusion *f, region *r, tegu_value v)
+{
+    const tegu_node *node = tegu_graph_node(f->g, v);
+
+    for (uint32_t i = 0; i < node->input_count; i++) {
+        tegu_value x = node->inputs[i];
+        if (contains(r, x) || r->count + 3 > EPILOGUE_MAX || !is_thin(f, r, x))
+            continue;
+        tegu_value left = tegu_graph_node(f->g, x)->inputs[0];
+        if (is_column_slice(f, left))
+            r->values[r->count++] = left;
+        r->values[r->count++] = x;
+        r->thin++;
+    }
+}
+
 static bool joins(const fusion *f, const region *r, tegu_value v)
 {
     const tegu_node *node = tegu_graph_node(f->g, v);
@@ -157,6 +228,7 @@ static region grow(const fusion *f, tegu_value contract)
         if (!next || !joins(f, &r, next))
             break;
         r.reshaped |= tegu_graph_node(f->g, next)->op == TEGU_OP_RESHAPE;
+        join_thin(f, &r, next);
         r.values[r.count++] = next;
         if (closed(f, &r))
             best = r;
@@ -164,33 +236,48 @@ static region grow(const fusion *f, tegu_value contract)
     return best;
 }
 
+/* The left operand of one of the region's contractions. */
+static void claim_left(fusion *f, const region *r, tegu_value contract)
+{
+    tegu_value a = tegu_graph_node(f->g, contract)->inputs[0], bottom;
+
+    if (contract != r->values[0]) {
+        f->slots[contains(r, a) ? tegu_graph_node(f->g, a)->inputs[0] : a]
+            .operand = true;
+        return;
+    }
+    bottom = under_reshapes(f, a);
+    for (; a != bottom; a = tegu_graph_node(f->g, a)->inputs[0])
+        f->slots[a].chain = true;
+    f->slots[bottom].operand = true;
+}
+
 static void claim(fusion *f, const region *r)
 {
-    tegu_value anchor = r->values[0], root = r->values[r->count - 1];
-    const tegu_node *node = tegu_graph_node(f->g, anchor);
-    tegu_value a = node->inputs[0], bottom = under_reshapes(f, a);
+    tegu_value root = r->values[r->count - 1];
 
     for (uint32_t i = 0; i < r->count; i++) {
-        fuse_slot *slot = &f->slots[r->values[i]];
+        tegu_value v = r->values[i];
+        fuse_slot *slot = &f->slots[v];
         slot->region = true;
         slot->place = FUSE_IN;
         slot->home = root;
         slot->order = FUSE_FULL;
+        if (tegu_graph_node(f->g, v)->op != TEGU_OP_CONTRACT)
+            continue;
+        claim_left(f, r, v);
+        f->slots[tegu_graph_node(f->g, v)->inputs[1]].operand = true;
     }
     f->slots[root].place = FUSE_OWN;
     f->slots[root].kind = FUSE_CONTRACT;
-    f->slots[root].anchor = anchor;
+    f->slots[root].anchor = r->values[0];
     f->slots[root].size = r->count;
-    for (; a != bottom; a = tegu_graph_node(f->g, a)->inputs[0])
-        f->slots[a].chain = true;
-    f->slots[bottom].operand = true;
-    f->slots[node->inputs[1]].operand = true;
 }
 
 void fuse_claim_contracts(fusion *f)
 {
     for (tegu_value v = 1; v < f->g->nodes.count; v++) {
-        if (!f->uses[v] || !fits(f, v))
+        if (!f->uses[v] || f->slots[v].region || !fits(f, v))
             continue;
         region r = {.values = {v}, .count = 1};
         if (f->epilogues)

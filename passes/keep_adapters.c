@@ -2,13 +2,17 @@
 /* keep_adapters.c - compute adapters beside their weights.
  *
  * Takes    model graphs in which linear or embed read adapted weights.
- * Produces linear(x, w + s b a) = linear(x, w) + s ((x a^T) b^T), and for
- *          singlora (x a_in) a_out^T, where a_in and a_out are the prefixes of
- *          one matrix, or that matrix itself where the weight is square;
- *          embed(t, w + s b a) = embed(t, w) + s embed(t, b) a.
+ * Produces linear(x, w + s b a) = linear(x, w) + (s (x a^T)) b^T, and for
+ *          singlora (s (x a_in)) a_out^T, where a_in and a_out are the
+ *          prefixes of one matrix, or that matrix itself where the weight is
+ *          square; embed(t, w + s b a) = embed(t, w) + s embed(t, b) a.
+ *          All adapters of all linears that read one x share one product of
+ *          x with their a's, one below the other; each takes its columns.
  *          Several adapters add up; a bias stays with the base.
  * Why      the base's weights stay as they are, to be shared or to switch
- *          adapters at run time, for 2 r (in + out) flops per token.
+ *          adapters at run time, for 2 r (in + out) flops per token; the
+ *          scale costs r products per row, and the second product joins the
+ *          base's contraction (fuse_contract.c).
  * Refuses  dora, whose row lengths depend on the whole sum, and adapted
  *          weights that are read in other ways.
  */
@@ -17,10 +21,19 @@
 #include <inttypes.h>
 #include <string.h>
 
+/* An adapter on the weight of a linear: columns [start, start + rank) of the
+ * product that the linear's x shares.  All values are the old graph's. */
+typedef struct thin {
+    tegu_value x, linear, adapter;
+    int64_t start, rank;
+} thin;
+
 typedef struct keeping {
+    TEGU_VEC(thin) thins;
+    tegu_value *products; /* per old x: its shared product, 0: none yet */
+    int64_t *ranks;       /* per old x: the product's columns */
     uint32_t linears, tables;
     double flops; /* per token */
-    bool failed;
 } keeping;
 
 /* x [.., K] times m along m's axis `axis`. */
@@ -37,67 +50,212 @@ static tegu_value times(tegu_graph *g, tegu_loc loc, tegu_value x, tegu_value m,
 }
 
 static tegu_value linear(tegu_graph *g, tegu_loc loc, tegu_value x,
-                         tegu_value w, tegu_value b)
+                         tegu_value w)
 {
-    tegu_value inputs[] = {x, w, b};
+    tegu_value inputs[] = {x, w};
 
-    return tegu_build(g, loc, TEGU_OP_LINEAR, b ? 3 : 2, inputs, 0, NULL, NULL);
+    return tegu_build(g, loc, TEGU_OP_LINEAR, 2, inputs, 0, NULL, NULL);
 }
 
-/* The thin products of one adapter, scaled. */
-static tegu_value update(tegu_rewriter *rw, const tegu_node *user,
-                         const tegu_node *adapter)
+/* The new value of a constant that may not have been visited yet. */
+static tegu_value fetch(tegu_rewriter *rw, tegu_value v)
 {
+    const tegu_node *node = tegu_graph_node(rw->from, v);
+
+    for (uint32_t i = 0; !rw->map[v] && i < node->input_count; i++)
+        if (!fetch(rw, node->inputs[i]))
+            return 0;
+    if (!rw->map[v])
+        rw->map[v] = tegu_rewriter_copy(rw, v);
+    return rw->map[v];
+}
+
+/* ---- the first products ---- */
+
+/* What x is multiplied by, [r, in]. */
+static tegu_value first_matrix(tegu_rewriter *rw, const tegu_node *adapter)
+{
+    const int64_t perm[] = {1, 0};
     tegu_graph *g = rw->into;
-    tegu_loc loc = user->loc;
-    bool single = adapter->op == TEGU_OP_SINGLORA;
-    tegu_value a = rw->map[adapter->inputs[1]], y;
-    tegu_value b = single ? a : rw->map[adapter->inputs[2]];
-    int64_t rows = adapter->type->dims[0].offset;
-    int64_t columns = adapter->type->dims[1].offset;
+    tegu_attr turn =
+        tegu_attr_of_ints(g->unit, TEGU_OP_TRANSPOSE, "perm", perm, 2);
+    tegu_value a = fetch(rw, adapter->inputs[1]);
 
-    if (single) {
-        b = tegu_adapted_prefix(g, loc, a, rows);
-        a = tegu_adapted_prefix(g, loc, a, columns);
-    }
-    if (user->op == TEGU_OP_EMBED) {
-        tegu_value inputs[] = {rw->map[user->inputs[0]], b};
-        y = tegu_build(g, loc, TEGU_OP_EMBED, 2, inputs, 0, NULL, NULL);
-        y = y ? times(g, loc, y, a, single) : 0;
-    } else {
-        tegu_value x = rw->map[user->inputs[0]];
-        y = single ? times(g, loc, x, a, 0) : linear(g, loc, x, a, 0);
-        y = y ? linear(g, loc, y, b, 0) : 0;
-    }
-    return tegu_build_binary(
-        g, loc, TEGU_OP_MUL, y,
-        tegu_build_scalar(g, loc, TEGU_F32, tegu_node_float(adapter, "scale")));
+    if (!a || adapter->op != TEGU_OP_SINGLORA)
+        return a;
+    a = tegu_adapted_prefix(g, adapter->loc, a, adapter->type->dims[1].offset);
+    return tegu_build(g, adapter->loc, TEGU_OP_TRANSPOSE, 1, &a, 1, &turn,
+                      NULL);
 }
 
-static tegu_value keep(tegu_rewriter *rw, const tegu_node *user)
+/* The scales of the columns of x's product: one number if they agree. */
+static tegu_value scales(tegu_rewriter *rw, tegu_value x, tegu_loc loc)
+{
+    const keeping *k = rw->data;
+    tegu_unit *unit = rw->into->unit;
+    float *all = TEGU_ARRAY(unit->arena, float, (size_t)k->ranks[x]);
+    tegu_type type = {
+        .dtype = TEGU_F32, .rank = 1, .dims = {tegu_dim_static(k->ranks[x])}};
+    bool equal = true;
+
+    for (uint32_t i = 0; i < k->thins.count; i++) {
+        const thin *t = &k->thins.data[i];
+        const tegu_node *adapter = tegu_graph_node(rw->from, t->adapter);
+        for (int64_t j = 0; t->x == x && j < t->rank; j++) {
+            all[t->start + j] = (float)tegu_node_float(adapter, "scale");
+            equal &= all[t->start + j] == all[0];
+        }
+    }
+    if (equal)
+        return tegu_build_scalar(rw->into, loc, TEGU_F32, (double)all[0]);
+    return tegu_build_const(rw->into, loc, tegu_unit_type(unit, &type), all);
+}
+
+/* s (x a^T) for all adapters of all linears of x, side by side. */
+static tegu_value product(tegu_rewriter *rw, tegu_value x, tegu_loc loc)
 {
     keeping *k = rw->data;
-    tegu_value v = user->inputs[1];
-    tegu_value base = rw->map[tegu_adapted_base(rw->from, v)], y;
-    tegu_value inputs[] = {rw->map[user->inputs[0]], base, 0};
+    tegu_graph *g = rw->into;
+    tegu_attr axis = tegu_attr_of_int(TEGU_OP_CONCAT, "axis", 0);
+    TEGU_VEC(tegu_value) parts = {0};
 
-    if (user->input_count == 3)
-        inputs[2] = rw->map[user->inputs[2]];
-    y = tegu_build(rw->into, user->loc, user->op, user->input_count, inputs, 0,
+    if (k->products[x])
+        return k->products[x];
+    for (uint32_t i = 0; i < k->thins.count; i++) {
+        const thin *t = &k->thins.data[i];
+        if (t->x == x)
+            tegu_vec_push(
+                g->unit->arena, &parts,
+                first_matrix(rw, tegu_graph_node(rw->from, t->adapter)));
+    }
+    tegu_value a = parts.data[0];
+    if (parts.count > 1)
+        a = tegu_build(g, loc, TEGU_OP_CONCAT, parts.count, parts.data, 1,
+                       &axis, NULL);
+    k->products[x] = tegu_build_binary(
+        g, loc, TEGU_OP_MUL, linear(g, loc, rw->map[x], a), scales(rw, x, loc));
+    return k->products[x];
+}
+
+/* An adapter's own columns of the product. */
+static tegu_value columns(tegu_rewriter *rw, const thin *t, tegu_loc loc)
+{
+    const keeping *k = rw->data;
+    tegu_graph *g = rw->into;
+    tegu_value y = product(rw, t->x, loc);
+    int64_t start[TEGU_MAX_RANK] = {0}, step[TEGU_MAX_RANK];
+
+    if (!y || k->ranks[t->x] == t->rank)
+        return y;
+    tegu_type type = *tegu_graph_type(g, y);
+    type.dims[type.rank - 1] = tegu_dim_static(t->rank);
+    start[type.rank - 1] = t->start;
+    for (uint32_t i = 0; i < type.rank; i++)
+        step[i] = 1;
+    tegu_attr attrs[] = {
+        tegu_attr_of_ints(g->unit, TEGU_OP_SLICE, "start", start, type.rank),
+        tegu_attr_of_ints(g->unit, TEGU_OP_SLICE, "step", step, type.rank)};
+    return tegu_build(g, loc, TEGU_OP_SLICE, 1, &y, 2, attrs,
+                      tegu_unit_type(g->unit, &type));
+}
+
+static const thin *find(const keeping *k, tegu_value user, tegu_value adapter)
+{
+    uint32_t i = 0;
+
+    while (k->thins.data[i].linear != user ||
+           k->thins.data[i].adapter != adapter)
+        i++;
+    return &k->thins.data[i];
+}
+
+/* Gives every adapter of a linear its columns. */
+static void collect(keeping *k, const tegu_graph *g, tegu_arena *scratch)
+{
+    uint32_t *uses = tegu_graph_uses(g, scratch);
+
+    for (tegu_value v = 1; v < g->nodes.count; v++) {
+        const tegu_node *node = tegu_graph_node(g, v);
+        tegu_value w = node->op == TEGU_OP_LINEAR ? node->inputs[1] : 0;
+        for (; uses[v] && w && tegu_node_is_adapted(tegu_graph_node(g, w));
+             w = tegu_graph_node(g, w)->inputs[0]) {
+            thin t = {.x = node->inputs[0], .linear = v, .adapter = w};
+            t.rank = tegu_adapted_rank(g, tegu_graph_node(g, w));
+            t.start = k->ranks[t.x];
+            k->ranks[t.x] += t.rank;
+            tegu_vec_push(scratch, &k->thins, t);
+        }
+    }
+}
+
+/* ---- updates ---- */
+
+/* s embed(t, b) a */
+static tegu_value table_update(tegu_rewriter *rw, const tegu_node *user,
+                               const tegu_node *adapter)
+{
+    tegu_graph *g = rw->into;
+    bool single = adapter->op == TEGU_OP_SINGLORA;
+    tegu_value a = rw->map[adapter->inputs[1]];
+    tegu_value b = single ? a : rw->map[adapter->inputs[2]];
+
+    if (single) {
+        b = tegu_adapted_prefix(g, user->loc, a, adapter->type->dims[0].offset);
+        a = tegu_adapted_prefix(g, user->loc, a, adapter->type->dims[1].offset);
+    }
+    tegu_value inputs[] = {rw->map[user->inputs[0]], b};
+    tegu_value y =
+        tegu_build(g, user->loc, TEGU_OP_EMBED, 2, inputs, 0, NULL, NULL);
+    y = y ? times(g, user->loc, y, a, single) : 0;
+    return tegu_build_binary(
+        g, user->loc, TEGU_OP_MUL, y,
+        tegu_build_scalar(g, user->loc, TEGU_F32,
+                          tegu_node_float(adapter, "scale")));
+}
+
+/* (s (x a^T)) b^T */
+static tegu_value linear_update(tegu_rewriter *rw, tegu_value user,
+                                tegu_value v)
+{
+    tegu_graph *g = rw->into;
+    const tegu_node *adapter = tegu_graph_node(rw->from, v);
+    tegu_loc loc = tegu_graph_node(rw->from, user)->loc;
+    bool single = adapter->op == TEGU_OP_SINGLORA;
+    tegu_value b = rw->map[adapter->inputs[single ? 1 : 2]];
+    tegu_value y = columns(rw, find(rw->data, user, v), loc);
+
+    if (single)
+        b = tegu_adapted_prefix(g, loc, b, adapter->type->dims[0].offset);
+    return y ? linear(g, loc, y, b) : 0;
+}
+
+static tegu_value keep(tegu_rewriter *rw, tegu_value user)
+{
+    keeping *k = rw->data;
+    const tegu_node *node = tegu_graph_node(rw->from, user);
+    tegu_value v = node->inputs[1];
+    tegu_value base = rw->map[tegu_adapted_base(rw->from, v)], y;
+    tegu_value inputs[] = {rw->map[node->inputs[0]], base, 0};
+    bool table = node->op == TEGU_OP_EMBED;
+
+    if (node->input_count == 3)
+        inputs[2] = rw->map[node->inputs[2]];
+    y = tegu_build(rw->into, node->loc, node->op, node->input_count, inputs, 0,
                    NULL, NULL);
     while (tegu_node_is_adapted(tegu_graph_node(rw->from, v))) {
         const tegu_node *adapter = tegu_graph_node(rw->from, v);
-        y = tegu_build_binary(rw->into, user->loc, TEGU_OP_ADD, y,
-                              update(rw, user, adapter));
+        tegu_value more = table ? table_update(rw, node, adapter)
+                                : linear_update(rw, user, v);
+        y = tegu_build_binary(rw->into, node->loc, TEGU_OP_ADD, y, more);
         k->flops += 2 * (double)tegu_adapted_rank(rw->from, adapter) *
                     (double)(adapter->type->dims[0].offset +
                              adapter->type->dims[1].offset);
         v = adapter->inputs[0];
     }
-    if (user->op == TEGU_OP_LINEAR)
-        k->linears++;
-    else
+    if (table)
         k->tables++;
+    else
+        k->linears++;
     return y;
 }
 
@@ -137,15 +295,19 @@ static tegu_value visit(tegu_rewriter *rw, tegu_value v)
     }
     if ((node->op == TEGU_OP_LINEAR || node->op == TEGU_OP_EMBED) &&
         tegu_node_is_adapted(tegu_graph_node(rw->from, node->inputs[1])))
-        return keep(rw, node);
-    return tegu_rewriter_copy(rw, v);
+        return keep(rw, v);
+    return rw->map[v] ? rw->map[v] : tegu_rewriter_copy(rw, v);
 }
 
 static tegu_graph *keep_graph(tegu_graph *graph, tegu_pass_env *env)
 {
-    keeping k = {0};
-    tegu_graph *g = tegu_graph_rewrite(graph, graph->level, visit, &k);
+    uint32_t count = graph->nodes.count;
+    keeping k = {.products = TEGU_ARRAY(env->scratch, tegu_value, count),
+                 .ranks = TEGU_ARRAY(env->scratch, int64_t, count)};
+    tegu_graph *g;
 
+    collect(&k, graph, env->scratch);
+    g = tegu_graph_rewrite(graph, graph->level, visit, &k);
     if (!g || k.linears + k.tables == 0)
         return g ? graph : NULL;
     tegu_text_printf(env->report,

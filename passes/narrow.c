@@ -61,6 +61,14 @@ static bool has_rows(const tegu_type *operand, const tegu_type *result)
            tegu_dim_equal(operand->dims[0], result->dims[0]);
 }
 
+/* True for a slice of other axes than axis 0. */
+static bool keeps_rows(const tegu_graph *g, const tegu_node *node)
+{
+    return has_rows(tegu_graph_type(g, node->inputs[0]), node->type) &&
+           tegu_node_attr(node, "start")->as.ints.data[0] == 0 &&
+           tegu_node_attr(node, "step")->as.ints.data[0] == 1;
+}
+
 /* True when row r of the result depends on row r of operand i, and on all of
  * the operands for which this is false. */
 static bool row_wise(const tegu_graph *g, const tegu_node *node, uint32_t i)
@@ -77,6 +85,7 @@ static bool row_wise(const tegu_graph *g, const tegu_node *node, uint32_t i)
     case TEGU_OP_SILU:
     case TEGU_OP_GELU:
     case TEGU_OP_GELU_TANH: return true;
+    case TEGU_OP_SLICE: return keeps_rows(g, node);
     case TEGU_OP_RESHAPE:
         return operand->rank && result->rank &&
                tegu_dim_equal(operand->dims[0], result->dims[0]);

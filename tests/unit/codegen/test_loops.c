@@ -396,6 +396,79 @@ static void storage_types_are_cast_exactly(void **state)
     check(storage, "fuse,plan-memory", SIZES(0, 1, 40), 1);
 }
 
+/* ---- thin contractions in epilogues ---- */
+
+/* Kept adapters as keep-adapters leaves them: two products of one x, three
+ * adapters of 3, 8 and 5 ranks, columns past the last whole panel, a bias. */
+static const char adapters[] =
+    "unit m\naxis T in 0..70\nweights random 3 0.3\n"
+    "param \"w\" : f32[70, 96]\nparam \"v\" : f32[70, 96]\n"
+    "param \"a\" : f32[16, 96]\nparam \"b\" : f32[70, 3]\n"
+    "param \"d\" : f32[70, 8]\nparam \"s\" : f32[96, 5]\n"
+    "param \"bias\" : f32[70]\n"
+    "entry f core {\n"
+    "  %1 = input {name=\"x\"} : f32[2, T, 96]\n"
+    "  %2 = param {name=\"w\"} : f32[70, 96]\n"
+    "  %3 = param {name=\"v\"} : f32[70, 96]\n"
+    "  %4 = param {name=\"a\"} : f32[16, 96]\n"
+    "  %5 = param {name=\"b\"} : f32[70, 3]\n"
+    "  %6 = param {name=\"d\"} : f32[70, 8]\n"
+    "  %7 = param {name=\"s\"} : f32[96, 5]\n"
+    "  %8 = param {name=\"bias\"} : f32[70]\n"
+    "  %9 = slice %7 {start=[0, 0], step=[1, 1]} : f32[70, 5]\n"
+    "  %10 = contract %1, %2 {a=[2], b=[1]} : f32[2, T, 70]\n"
+    "  %11 = add %10, %8 : f32[2, T, 70]\n"
+    "  %12 = contract %1, %4 {a=[2], b=[1]} : f32[2, T, 16]\n"
+    "  %13 = const 0.5 : f32[]\n"
+    "  %14 = mul %12, %13 : f32[2, T, 16]\n"
+    "  %15 = slice %14 {start=[0, 0, 8], step=[1, 1, 1]} : f32[2, T, 3]\n"
+    "  %16 = contract %15, %5 {a=[2], b=[1]} : f32[2, T, 70]\n"
+    "  %17 = add %11, %16 : f32[2, T, 70]\n"
+    "  %18 = slice %14 {start=[0, 0, 0], step=[1, 1, 1]} : f32[2, T, 8]\n"
+    "  %19 = contract %18, %6 {a=[2], b=[1]} : f32[2, T, 70]\n"
+    "  %20 = add %17, %19 : f32[2, T, 70]\n"
+    "  %21 = contract %1, %3 {a=[2], b=[1]} : f32[2, T, 70]\n"
+    "  %22 = slice %14 {start=[0, 0, 11], step=[1, 1, 1]} : f32[2, T, 5]\n"
+    "  %23 = contract %22, %9 {a=[2], b=[1]} : f32[2, T, 70]\n"
+    "  %24 = add %21, %23 : f32[2, T, 70]\n"
+    "  %25 = mul %20, %24 : f32[2, T, 70]\n"
+    "  return \"y\" %25\n}\n";
+
+static void thin_contractions_join_epilogues(void **state)
+{
+    (void)state;
+    const int64_t *sizes = SIZES(0, 1, 2, 7, 13, 70);
+    check(adapters, "fuse,plan-memory", sizes, 1);
+    check(adapters, "fuse{epilogues=false},plan-memory", sizes, 1);
+}
+
+/* One constant packed for two contractions, a thin one that is not packed,
+ * and an operand with other rows: bodies that must be cut up. */
+static const char thin_by_hand[] =
+    "unit m\naxis T in 0..70\nweights random 3 0.3\n"
+    "param \"w\" : f32[8, 8]\n"
+    "entry f kernel {\n"
+    "  %1 = input {name=\"x\"} : f32[T, 8]\n"
+    "  %2 = input {name=\"z\"} : f32[8, 8]\n"
+    "  %3 = param {name=\"w\"} : f32[8, 8]\n"
+    "  %4 = kernel %1, %3, %2 {family=\"contract\"} : f32[T, 8] {\n"
+    "    %1 = arg {index=0} : f32[T, 8]\n"
+    "    %2 = arg {index=1} : f32[8, 8]\n"
+    "    %3 = contract %1, %2 {a=[1], b=[1]} : f32[T, 8]\n"
+    "    %4 = contract %1, %2 {a=[1], b=[1]} : f32[T, 8]\n"
+    "    %5 = arg {index=2} : f32[8, 8]\n"
+    "    %6 = contract %1, %5 {a=[1], b=[1]} : f32[T, 8]\n"
+    "    %7 = sub %3, %6 : f32[T, 8]\n"
+    "    %8 = mul %7, %4 : f32[T, 8]\n"
+    "    return %8\n  }\n"
+    "  return \"y\" %4\n}\n";
+
+static void kernels_with_unpacked_thin_weights_are_cut(void **state)
+{
+    (void)state;
+    check(thin_by_hand, "plan-memory", SIZES(0, 1, 13), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -414,6 +487,8 @@ int main(void)
         cmocka_unit_test(old_state_read_after_an_append_is_the_old_one),
         cmocka_unit_test(states_replaced_as_a_whole_may_swap),
         cmocka_unit_test(leaves_can_be_results),
+        cmocka_unit_test(thin_contractions_join_epilogues),
+        cmocka_unit_test(kernels_with_unpacked_thin_weights_are_cut),
         cmocka_unit_test(storage_types_are_cast_exactly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,11 +18,11 @@
 
 typedef struct tegu_codegen_options {
     const tegu_target *target;
-    int level;               /* 0..2: LLVM effort for loop kernels */
-    bool embed_weights;      /* weights inside the object */
-    const char *pipeline;    /* printed into the header and the object */
-    const char *provenance;  /* hashes of the inputs, one line each; they are
-                                part of the ABI's hash */
+    int level;              /* 0..2: LLVM effort for loop kernels */
+    bool embed_weights;     /* weights inside the object */
+    const char *pipeline;   /* printed into the header and the object */
+    const char *provenance; /* hashes of the inputs, one line each; they are
+                               part of the ABI's hash */
     bool want_asm, want_llvm, want_bitcode;
 } tegu_codegen_options;
 
@@ -33,29 +33,28 @@ typedef struct tegu_blob {
 
 typedef struct tegu_entry_sizes {
     const char *name;
-    size_t workspace_max;    /* at the axes' upper bounds */
+    size_t workspace_max; /* at the axes' upper bounds */
 } tegu_entry_sizes;
 
 typedef struct tegu_artifact tegu_artifact;
 struct tegu_artifact {
     tegu_blob object, header, assembly, llvm, bitcode; /* data NULL: not
                                                           asked for */
-    uint64_t abi;            /* hash that ties object, header and weights */
+    uint64_t abi; /* hash that ties object, header and weights */
     size_t weights_bytes;
     size_t state_bytes;
     tegu_entry_sizes *entries;
     uint32_t entry_count;
-    uint32_t kernel_count;   /* distinct kernels emitted */
+    uint32_t kernel_count; /* distinct kernels emitted */
     double seconds;
-    void *layout;            /* codegen's own: what the weights file holds */
+    void *layout; /* codegen's own: what the weights file holds */
 };
 
 /* Compiles; NULL after reporting.  Memory: the arena. */
 tegu_artifact *tegu_codegen(tegu_unit *unit, tegu_arena *arena,
                             const tegu_codegen_options *options);
 /* Bytes needed in the workspace of an entry for given symbols. */
-size_t tegu_artifact_workspace(const tegu_unit *unit,
-                               const tegu_entry *entry,
+size_t tegu_artifact_workspace(const tegu_unit *unit, const tegu_entry *entry,
                                const int64_t *symbols);
 /* Streams the weights file to `write` (returns false to stop). */
 bool tegu_artifact_weights(tegu_unit *unit, const tegu_artifact *artifact,

@@ -154,12 +154,6 @@ void tegu_emit_noinline(tegu_emitter *e, LLVMValueRef function)
              "noinline");
 }
 
-void tegu_emit_alwaysinline(tegu_emitter *e, LLVMValueRef function)
-{
-    add_enum(e, function, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
-             "alwaysinline");
-}
-
 LLVMValueRef tegu_emit_kernel(tegu_emitter *e, const char *name)
 {
     LLVMTypeRef parameters[] = {e->ptr, e->i64, e->i64};

@@ -63,9 +63,8 @@ LLVMValueRef tegu_emit_function(tegu_emitter *e, const char *name,
                                 unsigned count, tegu_linkage linkage);
 /* Parameter i (from 0) points to memory that nothing else touches. */
 void tegu_emit_noalias(tegu_emitter *e, LLVMValueRef function, unsigned i);
-/* The function is kept apart (or is merged into its callers). */
+/* The function is kept apart. */
 void tegu_emit_noinline(tegu_emitter *e, LLVMValueRef function);
-void tegu_emit_alwaysinline(tegu_emitter *e, LLVMValueRef function);
 
 /*
  * All kernels: void NAME(ptr args, i64 part, i64 parts), hidden.  `args` is

@@ -17,9 +17,9 @@
 #include <time.h>
 
 enum {
-    CHAINS = 12,             /* accumulators of the FMA kernel */
-    STREAMS = 8,             /* accumulators of the reading kernel */
-    FMA_ROUNDS = 1 << 20,    /* per call */
+    CHAINS = 12,          /* accumulators of the FMA kernel */
+    STREAMS = 8,          /* accumulators of the reading kernel */
+    FMA_ROUNDS = 1 << 20, /* per call */
     BUFFER_BYTES = 256 << 20
 };
 
@@ -33,8 +33,7 @@ struct tegu_limits_probe {
 };
 
 /* sink[part * 16] gets the result, so that the work is not dropped. */
-static void store_sum(tegu_emitter *e, LLVMValueRef function,
-                      tegu_loop *loop)
+static void store_sum(tegu_emitter *e, LLVMValueRef function, tegu_loop *loop)
 {
     LLVMValueRef sum = loop->value[0];
     for (unsigned i = 1; i < loop->count; i++)
@@ -42,8 +41,8 @@ static void store_sum(tegu_emitter *e, LLVMValueRef function,
     LLVMValueRef sink = tegu_emit_slot_ptr(e, LLVMGetParam(function, 0), 0);
     LLVMValueRef at = LLVMBuildMul(e->builder, LLVMGetParam(function, 1),
                                    tegu_emit_int(e, 16), "");
-    tegu_emit_store(e, tegu_emit_sum(e, sum),
-                    tegu_emit_at(e, e->f32, sink, at), 4, NULL);
+    tegu_emit_store(e, tegu_emit_sum(e, sum), tegu_emit_at(e, e->f32, sink, at),
+                    4, NULL);
     LLVMBuildRetVoid(e->builder);
 }
 
@@ -55,8 +54,7 @@ static void emit_fma(tegu_emitter *e)
     LLVMValueRef init[CHAINS], next[CHAINS];
     for (int i = 0; i < CHAINS; i++)
         init[i] = tegu_emit_real(type, i);
-    LLVMValueRef rounds =
-        tegu_emit_slot_i64(e, LLVMGetParam(function, 0), 1);
+    LLVMValueRef rounds = tegu_emit_slot_i64(e, LLVMGetParam(function, 0), 1);
     /* A factor read from memory, so that no round is computed ahead. */
     LLVMValueRef sink = tegu_emit_slot_ptr(e, LLVMGetParam(function, 0), 0);
     LLVMValueRef factor = tegu_emit_splat(
@@ -79,19 +77,19 @@ static void emit_read(tegu_emitter *e)
     LLVMValueRef buffer = tegu_emit_slot_ptr(e, args, 1);
     LLVMValueRef lo, hi, init[STREAMS], next[STREAMS];
     tegu_emit_share(e, tegu_emit_slot_i64(e, args, 2),
-                    LLVMGetParam(function, 1), LLVMGetParam(function, 2),
-                    &lo, &hi);
+                    LLVMGetParam(function, 1), LLVMGetParam(function, 2), &lo,
+                    &hi);
     for (int i = 0; i < STREAMS; i++)
         init[i] = tegu_emit_real(type, 0);
     tegu_loop loop;
     tegu_loop_begin(e, &loop, TEGU_LOOP_AS_IS, lo, hi, tegu_emit_int(e, 1),
                     STREAMS, init);
     int64_t lanes = e->target->lanes;
-    LLVMValueRef first = LLVMBuildMul(
-        e->builder, loop.index, tegu_emit_int(e, STREAMS * lanes), "");
+    LLVMValueRef first = LLVMBuildMul(e->builder, loop.index,
+                                      tegu_emit_int(e, STREAMS * lanes), "");
     for (int i = 0; i < STREAMS; i++) {
-        LLVMValueRef at = LLVMBuildAdd(e->builder, first,
-                                       tegu_emit_int(e, i * lanes), "");
+        LLVMValueRef at =
+            LLVMBuildAdd(e->builder, first, tegu_emit_int(e, i * lanes), "");
         LLVMValueRef x = tegu_emit_load(
             e, type, tegu_emit_at(e, e->f32, buffer, at), 64, NULL);
         next[i] = tegu_emit_fadd(e, loop.value[i], x);
@@ -194,8 +192,7 @@ static double timed(kernel run, void **args, const tegu_jit_options *threads)
 }
 
 void tegu_limits_measure(tegu_limits_probe *probe,
-                         const tegu_jit_options *threads,
-                         tegu_limits *limits)
+                         const tegu_jit_options *threads, tegu_limits *limits)
 {
     float sink[16 * 64] = {0.5f};
     int64_t parts = threads->threads > 1 ? threads->threads : 1;
@@ -213,7 +210,7 @@ void tegu_limits_measure(tegu_limits_probe *probe,
         fma_best = f < fma_best ? f : fma_best;
         read_best = r < read_best ? r : read_best;
     }
-    limits->flops = 2.0 * CHAINS * probe->lanes * FMA_ROUNDS *
-                    (double)parts / fma_best;
+    limits->flops =
+        2.0 * CHAINS * probe->lanes * FMA_ROUNDS * (double)parts / fma_best;
     limits->bytes = (double)BUFFER_BYTES / read_best;
 }

@@ -7,8 +7,8 @@
 #include "codegen/codegen.h"
 
 typedef struct tegu_limits {
-    double flops;  /* f32 multiply-adds in registers, 2 per, per second */
-    double bytes;  /* read from memory beyond all caches, per second */
+    double flops; /* f32 multiply-adds in registers, 2 per, per second */
+    double bytes; /* read from memory beyond all caches, per second */
 } tegu_limits;
 
 /* A prepared measurement: generated code and a buffer of 256 MiB. */
@@ -20,7 +20,6 @@ void tegu_limits_destroy(tegu_limits_probe *probe);
 /* Takes about 0.15 s with the given threads.  Measure again between
  * benchmark runs and use medians: the machine drifts. */
 void tegu_limits_measure(tegu_limits_probe *probe,
-                         const tegu_jit_options *threads,
-                         tegu_limits *limits);
+                         const tegu_jit_options *threads, tegu_limits *limits);
 
 #endif

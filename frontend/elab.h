@@ -239,8 +239,7 @@ tegu_symbol *tegu_module_find(const tegu_module *module, const char *name);
 bool tegu_elab_unknown(tegu_elab *el, tegu_loc loc, const char *what,
                        const char *name, bool calls);
 /* Evaluates an argument list into the site; false after reporting. */
-bool tegu_elab_args(tegu_elab *el, const tegu_call_args *args,
-                    tegu_site *site);
+bool tegu_elab_args(tegu_elab *el, const tegu_call_args *args, tegu_site *site);
 /* w adapt lora(a, b, alpha = 16) (adapt.c) */
 tegu_term tegu_elab_adapt(tegu_elab *el, const tegu_expr *e);
 /* Calls a function or block with evaluated arguments. */

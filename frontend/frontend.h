@@ -16,10 +16,10 @@ typedef struct tegu_define {
 } tegu_define;
 
 typedef struct tegu_load_options {
-    const char *name;             /* model name; NULL: from the source */
+    const char *name; /* model name; NULL: from the source */
     const tegu_define *defines;
     uint32_t define_count;
-    bool without_weights;         /* shapes only: no weights file is read */
+    bool without_weights; /* shapes only: no weights file is read */
 } tegu_load_options;
 
 /* Loads and checks a model; NULL after reporting every error (up to 20).
@@ -30,14 +30,14 @@ tegu_unit *tegu_load(tegu_arena *arena, tegu_diag *diag, const char *path,
 /* The language alone: `text` of `path`; files named in it (imports, weights)
  * are relative to path's folder and may not leave it. */
 tegu_unit *tegu_language_load(tegu_arena *arena, tegu_diag *diag,
-                              const char *path, const char *text,
-                              size_t size, const tegu_load_options *options);
+                              const char *path, const char *text, size_t size,
+                              const tegu_load_options *options);
 
 /* What a written model says beside its graphs. */
 typedef struct tegu_write_options {
-    const char *comment;    /* one line at the top; NULL: none */
-    const char *weights;    /* file name, where one is needed */
-    const char *tokenizer;  /* file name; NULL: none */
+    const char *comment;   /* one line at the top; NULL: none */
+    const char *weights;   /* file name, where one is needed */
+    const char *tokenizer; /* file name; NULL: none */
 } tegu_write_options;
 /* Writes a unit at model level, also one that passes changed, as a file of
  * the language that loads as the same graphs: every value by itself, every

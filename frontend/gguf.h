@@ -22,17 +22,15 @@ typedef struct tegu_gguf {
     tegu_file file;
     TEGU_VEC(tegu_stored_tensor) tensors; /* in file order */
     TEGU_VEC(tegu_gguf_value) values;
-    tegu_map *keys;                       /* key -> position in values */
+    tegu_map *keys; /* key -> position in values */
 } tegu_gguf;
 
 /* Opens and checks a file; NULL after reporting the first problem with its
  * byte offset.  The caller unmaps gguf->file. */
-tegu_gguf *tegu_gguf_open(tegu_arena *arena, tegu_diag *diag,
-                          const char *path);
+tegu_gguf *tegu_gguf_open(tegu_arena *arena, tegu_diag *diag, const char *path);
 /* The same over bytes in memory (tests, fuzzing). */
-tegu_gguf *tegu_gguf_parse(tegu_arena *arena, tegu_diag *diag,
-                           const char *path, const unsigned char *data,
-                           size_t size);
+tegu_gguf *tegu_gguf_parse(tegu_arena *arena, tegu_diag *diag, const char *path,
+                           const unsigned char *data, size_t size);
 /* NULL when there is no such key. */
 const tegu_gguf_value *tegu_gguf_find(const tegu_gguf *gguf, const char *key);
 

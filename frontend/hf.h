@@ -20,9 +20,9 @@ typedef struct tegu_hf tegu_hf;
 /* One value of model_type. */
 typedef struct tegu_hf_family {
     const char *model_type;
-    const char *architecture;     /* the one whose output is logits */
-    const char *body;             /* prefix of names below the head */
-    const char *embedding;        /* the token table, behind that prefix */
+    const char *architecture; /* the one whose output is logits */
+    const char *body;         /* prefix of names below the head */
+    const char *embedding;    /* the token table, behind that prefix */
     void (*write)(tegu_hf *hf);
     unsigned traits;
 } tegu_hf_family;
@@ -33,13 +33,13 @@ struct tegu_hf {
     const char *folder;
     const tegu_hf_family *family;
     tegu_hf_config config;
-    const char *weights;          /* file name of the weights */
+    const char *weights; /* file name of the weights */
     const char *weights_path;
-    tegu_tensors *tensors;        /* NULL: there are none to look at */
-    const char *body;             /* the prefix that the tensors have */
-    const char *layer;            /* "layers." or "h." */
+    tegu_tensors *tensors; /* NULL: there are none to look at */
+    const char *body;      /* the prefix that the tensors have */
+    const char *layer;     /* "layers." or "h." */
     int64_t layers;
-    tegu_map *used;               /* names, layers' as "{i}.rest" */
+    tegu_map *used; /* names, layers' as "{i}.rest" */
     tegu_text *out;
 };
 

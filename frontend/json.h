@@ -14,7 +14,7 @@ typedef struct tegu_json {
     const char *path;
     const char *text; /* in the arena; NUL behind it */
     size_t size;
-    json_t *root;     /* an object */
+    json_t *root; /* an object */
 } tegu_json;
 
 /* Reads a file that holds one JSON object, of at most `limit` bytes; false

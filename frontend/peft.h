@@ -40,13 +40,13 @@ typedef struct tegu_adapter_site {
     const char *module; /* as in the file, without base_model.model. */
     tegu_adapter_kind kind;
     int64_t rank;
-    double scale;       /* alpha/r or alpha/sqrt(r), times the ramp */
+    double scale; /* alpha/r or alpha/sqrt(r), times the ramp */
     const tegu_stored_tensor *parts[TEGU_PART_COUNT];
 } tegu_adapter_site;
 
 /* The modules that a config says it adapts. */
 typedef struct tegu_adapter_targets {
-    bool stated;       /* there is a list, an expression or "all-linear" */
+    bool stated; /* there is a list, an expression or "all-linear" */
     bool all_linear;
     const char *regex; /* of whole module names; NULL: names */
     TEGU_VEC(const char *) names;
@@ -65,7 +65,7 @@ typedef struct tegu_adapter {
     const char *path; /* of the tensors */
     const char *config_path;
     tegu_file file;
-    bool gguf;        /* rows of q and k are in GGUF's order */
+    bool gguf; /* rows of q and k are in GGUF's order */
     tegu_adapter_targets targets;
     TEGU_VEC(tegu_stored_tensor) tensors;
     TEGU_VEC(tegu_adapter_site) sites;

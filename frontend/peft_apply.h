@@ -15,12 +15,12 @@ enum {
 /* What becomes of one parameter on one side of a tie. */
 typedef struct change {
     const tegu_adapter_site *site;
-    const char *param;     /* the one that changes */
-    tegu_op op;            /* LORA, SINGLORA, DORA; PARAM: replaced */
+    const char *param; /* the one that changes */
+    tegu_op op;        /* LORA, SINGLORA, DORA; PARAM: replaced */
     double scale;
     const char *params[4]; /* operands behind the weight, NULL at the end */
     bool used;
-    tegu_graph *graph;     /* the last value built, and of what */
+    tegu_graph *graph; /* the last value built, and of what */
     tegu_value base, adapted;
 } change;
 

@@ -7,16 +7,16 @@
 #include "frontend/peft.h"
 
 typedef struct tegu_peft_config {
-    tegu_hf_config json;  /* open while the adapter is read; root NULL: none */
+    tegu_hf_config json; /* open while the adapter is read; root NULL: none */
     const tegu_adapter_options *options;
-    bool singlora;        /* peft_type SINGLORA */
+    bool singlora; /* peft_type SINGLORA */
     bool dora;
     bool rslora;
-    bool scale_known;     /* the file says whether rslora */
-    int64_t rank;         /* 0: from the tensors */
-    double alpha;         /* 0: unknown */
-    double ramp;          /* u; negative: not stated */
-    double ramp_steps;    /* T; 0: not stated */
+    bool scale_known;  /* the file says whether rslora */
+    int64_t rank;      /* 0: from the tensors */
+    double alpha;      /* 0: unknown */
+    double ramp;       /* u; negative: not stated */
+    double ramp_steps; /* T; 0: not stated */
 } tegu_peft_config;
 
 /* Opens `path` and reads it into *config and adapter->targets; false after

@@ -15,8 +15,8 @@
 
 typedef struct tegu_stored_tensor {
     const char *name;
-    tegu_dtype dtype;        /* TEGU_DTYPE_COUNT: a type we do not know */
-    const char *dtype_text;  /* as in the file */
+    tegu_dtype dtype;       /* TEGU_DTYPE_COUNT: a type we do not know */
+    const char *dtype_text; /* as in the file */
     uint32_t rank;
     int64_t dims[TEGU_MAX_RANK];
     const unsigned char *data;
@@ -26,9 +26,9 @@ typedef struct tegu_stored_tensor {
 typedef struct tegu_safetensors {
     const char *path;
     tegu_file file;
-    TEGU_VEC(tegu_stored_tensor) tensors;  /* in file order */
-    tegu_map *index;                       /* name -> position */
-    TEGU_VEC(const char *) metadata;       /* key, value, key, value, ... */
+    TEGU_VEC(tegu_stored_tensor) tensors; /* in file order */
+    tegu_map *index;                      /* name -> position */
+    TEGU_VEC(const char *) metadata;      /* key, value, key, value, ... */
 } tegu_safetensors;
 
 /* Opens and checks a file; NULL after reporting every problem (up to 20).  The
@@ -67,8 +67,7 @@ void tegu_tensors_close(tegu_tensors *tensors);
  * staged output.  `metadata_count` strings, in pairs: key, value.  Refuses
  * what the reader would: *error says why, in the arena. */
 bool tegu_safetensors_write(tegu_arena *arena, tegu_outputs *outputs,
-                            const char *path,
-                            const tegu_stored_tensor *tensors,
+                            const char *path, const tegu_stored_tensor *tensors,
                             uint32_t count, const char *const *metadata,
                             uint32_t metadata_count, const char **error);
 

@@ -23,15 +23,15 @@ typedef uint32_t tegu_value;
 typedef struct tegu_attr {
     const tegu_attr_info *info;
     union {
-        int64_t i;                 /* INT */
-        double f;                  /* FLOAT */
-        bool b;                    /* BOOL */
-        tegu_dtype dtype;          /* DTYPE */
-        const char *text;          /* TEXT, interned */
+        int64_t i;        /* INT */
+        double f;         /* FLOAT */
+        bool b;           /* BOOL */
+        tegu_dtype dtype; /* DTYPE */
+        const char *text; /* TEXT, interned */
         struct {
             const int64_t *data;
             uint32_t count;
-        } ints;                    /* INTS */
+        } ints; /* INTS */
     } as;
 } tegu_attr;
 
@@ -40,10 +40,10 @@ typedef struct tegu_node {
     const tegu_type *type;
     const tegu_value *inputs;
     uint32_t input_count;
-    const tegu_attr *attrs;        /* all of ops.def's, in its order */
-    const void *data;              /* CONST: elements, row-major */
-    tegu_graph *body;              /* KERNEL: its definition */
-    const char *name;              /* for people; NULL if none */
+    const tegu_attr *attrs; /* all of ops.def's, in its order */
+    const void *data;       /* CONST: elements, row-major */
+    tegu_graph *body;       /* KERNEL: its definition */
+    const char *name;       /* for people; NULL if none */
     tegu_loc loc;
 } tegu_node;
 
@@ -61,7 +61,7 @@ typedef struct tegu_update {
 struct tegu_graph {
     tegu_unit *unit;
     tegu_level level;
-    TEGU_VEC(tegu_node) nodes;     /* [0] is unused */
+    TEGU_VEC(tegu_node) nodes; /* [0] is unused */
     TEGU_VEC(tegu_result) results;
     TEGU_VEC(tegu_update) updates;
 };
@@ -84,13 +84,13 @@ typedef struct tegu_node_spec {
     tegu_op op;
     const tegu_value *inputs;
     uint32_t input_count;
-    const tegu_type *type;    /* result type where it cannot be inferred;
-                                 else NULL, or checked against inference */
-    const tegu_attr *attrs;   /* any order, absent ones take the default */
+    const tegu_type *type;  /* result type where it cannot be inferred;
+                               else NULL, or checked against inference */
+    const tegu_attr *attrs; /* any order, absent ones take the default */
     uint32_t attr_count;
-    const void *data;         /* CONST; copied unless data_borrowed */
+    const void *data; /* CONST; copied unless data_borrowed */
     bool data_borrowed;
-    tegu_graph *body;         /* KERNEL */
+    tegu_graph *body; /* KERNEL */
     const char *name;
     tegu_loc loc;
 } tegu_node_spec;
@@ -117,8 +117,8 @@ tegu_value tegu_build_binary(tegu_graph *g, tegu_loc loc, tegu_op op,
 tegu_value tegu_build_scalar(tegu_graph *g, tegu_loc loc, tegu_dtype dtype,
                              double value);
 /* A constant tensor; data is copied into the unit's arena. */
-tegu_value tegu_build_const(tegu_graph *g, tegu_loc loc,
-                            const tegu_type *type, const void *data);
+tegu_value tegu_build_const(tegu_graph *g, tegu_loc loc, const tegu_type *type,
+                            const void *data);
 tegu_value tegu_build_reshape(tegu_graph *g, tegu_loc loc, tegu_value x,
                               const tegu_type *type);
 
@@ -164,9 +164,9 @@ typedef struct tegu_rewriter tegu_rewriter;
 struct tegu_rewriter {
     const tegu_graph *from;
     tegu_graph *into;
-    tegu_value *map;        /* old value -> new value, 0 when not yet */
-    const uint32_t *uses;   /* per old value: reachable uses, results count */
-    void *data;             /* the pass's own */
+    tegu_value *map;      /* old value -> new value, 0 when not yet */
+    const uint32_t *uses; /* per old value: reachable uses, results count */
+    void *data;           /* the pass's own */
 };
 typedef tegu_value (*tegu_visit)(tegu_rewriter *rw, tegu_value v);
 /* Copies old node v with its inputs mapped. */

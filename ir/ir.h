@@ -9,10 +9,9 @@
 
 /* --- text (print.c, parse.c): print(parse(print(u))) == print(u) --- */
 void tegu_unit_print(tegu_text *out, const tegu_unit *unit);
-void tegu_graph_print(tegu_text *out, const tegu_graph *graph);
 /* Parses IR text into a new unit in `arena`; NULL after reporting errors. */
-tegu_unit *tegu_unit_parse(tegu_arena *arena, tegu_diag *diag,
-                           const char *file, const char *text, size_t size);
+tegu_unit *tegu_unit_parse(tegu_arena *arena, tegu_diag *diag, const char *file,
+                           const char *text, size_t size);
 
 /* --- verification (verify.c) --- */
 /* Every invariant of docs/ir.md: order, levels, arity, types re-inferred,
@@ -75,7 +74,7 @@ tegu_executor *tegu_interp_create(tegu_unit *unit, tegu_arena *arena);
  * or infinite exact with bound 0: exactly that. */
 typedef struct tegu_shadow {
     tegu_tensor value;
-    double *exact;      /* floats; NULL: value.data is exact, bound 0 */
+    double *exact; /* floats; NULL: value.data is exact, bound 0 */
     double *bound;
     uint8_t *uncertain; /* integers and bool: 1 where another answer is right
                            as well (argmax of a near tie); NULL: must equal */
@@ -106,12 +105,12 @@ bool tegu_interp_constant(const tegu_graph *graph, tegu_value v,
 
 /* --- cost (flops.c): conventions of docs/ir.md --- */
 typedef struct tegu_cost {
-    double macs;             /* multiply-adds of contractions */
-    double flops;            /* 2 macs + element-wise and reduction flops */
-    double transcendentals;  /* exp, rsqrt, div, ... listed apart */
-    double bytes_weights;    /* weights read, each once */
-    double bytes_activations;/* values read and written between kernels */
-    double bytes_state;      /* state read and written */
+    double macs;              /* multiply-adds of contractions */
+    double flops;             /* 2 macs + element-wise and reduction flops */
+    double transcendentals;   /* exp, rsqrt, div, ... listed apart */
+    double bytes_weights;     /* weights read, each once */
+    double bytes_activations; /* values read and written between kernels */
+    double bytes_state;       /* state read and written */
     double contraction_flops; /* 2 macs, attention as executed */
 } tegu_cost;
 /* Cost of one call with the given symbol values at `position`; attention

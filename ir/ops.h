@@ -6,7 +6,7 @@
 #include "ir/types.h"
 
 typedef enum tegu_op {
-#define TEGU_OP(id, text, min, max, infer, kind, levels, flops, traits, sum) \
+#define TEGU_OP(id, text, min, max, infer, kind, levels, flops, traits, sum)   \
     TEGU_OP_##id,
 #include "ir/ops.def"
     TEGU_OP_COUNT
@@ -69,19 +69,19 @@ typedef struct tegu_attr_info {
     tegu_op op;
     const char *key;
     tegu_attr_kind kind;
-    const char *value;   /* default as text, NULL when required */
+    const char *value; /* default as text, NULL when required */
     const char *summary;
 } tegu_attr_info;
 
 typedef struct tegu_op_info {
-    const char *id;      /* "ADD" */
-    const char *text;    /* "add" */
-    uint8_t min, max;    /* inputs; max 255: any number */
+    const char *id;   /* "ADD" */
+    const char *text; /* "add" */
+    uint8_t min, max; /* inputs; max 255: any number */
     tegu_op_kind kind;
-    uint8_t levels;      /* tegu_level bits */
+    uint8_t levels; /* tegu_level bits */
     tegu_flops_rule flops;
     uint32_t traits;
-    const char *infer;   /* name of the inference rule */
+    const char *infer; /* name of the inference rule */
     const char *summary;
     const tegu_attr_info *attrs; /* in printed order */
     uint32_t attr_count;

@@ -188,11 +188,6 @@ static void print_lines(tegu_text *out, const tegu_graph *g, int indent)
     }
 }
 
-void tegu_graph_print(tegu_text *out, const tegu_graph *graph)
-{
-    print_lines(out, graph, 0);
-}
-
 /* --- units --- */
 
 static void print_axes(tegu_text *out, const tegu_unit *unit)

@@ -41,9 +41,9 @@ enum { TEGU_MAX_RANK = 8, TEGU_MAX_FACTORS = 4 };
 typedef uint32_t tegu_axis_id;
 
 typedef struct tegu_dim {
-    int64_t scale;       /* 0 when static */
-    int64_t offset;      /* the value when static */
-    tegu_axis_id symbol; /* 0 when static */
+    int64_t scale;                       /* 0 when static */
+    int64_t offset;                      /* the value when static */
+    tegu_axis_id symbol;                 /* 0 when static */
     tegu_axis_id axes[TEGU_MAX_FACTORS]; /* provenance: factors, 0-padded */
 } tegu_dim;
 

@@ -14,16 +14,16 @@
 
 /* A named extent: static (lo == hi == value) or symbolic with bounds. */
 typedef struct tegu_axis {
-    const char *name;   /* interned */
+    const char *name; /* interned */
     bool symbolic;
     int64_t lo, hi;
 } tegu_axis;
 
 typedef enum tegu_source_kind {
-    TEGU_SOURCE_NONE,      /* no data: plan and check only */
-    TEGU_SOURCE_DATA,      /* bytes in memory or a mapped file */
-    TEGU_SOURCE_RANDOM     /* normal(0, std) from seed and name; integers
-                               truncated */
+    TEGU_SOURCE_NONE,  /* no data: plan and check only */
+    TEGU_SOURCE_DATA,  /* bytes in memory or a mapped file */
+    TEGU_SOURCE_RANDOM /* normal(0, std) from seed and name; integers
+                           truncated */
 } tegu_source_kind;
 
 typedef struct tegu_param {
@@ -31,10 +31,10 @@ typedef struct tegu_param {
     const tegu_type *type; /* static shape, compute dtype */
     tegu_loc loc;
     tegu_source_kind source;
-    tegu_dtype stored;     /* element type of the data (bf16, ...) */
-    const void *data;      /* any alignment; row-major; borrowed or arena */
-    bool transposed;       /* rank 2: stored as [in, out] (GPT-2's Conv1D) */
-    uint64_t seed;         /* RANDOM */
+    tegu_dtype stored; /* element type of the data (bf16, ...) */
+    const void *data;  /* any alignment; row-major; borrowed or arena */
+    bool transposed;   /* rank 2: stored as [in, out] (GPT-2's Conv1D) */
+    uint64_t seed;     /* RANDOM */
     double std;
 } tegu_param;
 
@@ -62,7 +62,7 @@ typedef struct tegu_argument {
 } tegu_argument;
 
 typedef struct tegu_entry {
-    const char *name;      /* a C identifier */
+    const char *name; /* a C identifier */
     TEGU_VEC(tegu_argument) arguments;
     tegu_graph *graph;
     tegu_loc loc;
@@ -81,19 +81,19 @@ struct tegu_unit {
     tegu_arena *arena;
     tegu_diag *diag;
     tegu_interner *names;
-    const char *name;                 /* model name, a C identifier */
-    TEGU_VEC(tegu_axis) axes;         /* [0] is unused */
+    const char *name;         /* model name, a C identifier */
+    TEGU_VEC(tegu_axis) axes; /* [0] is unused */
     TEGU_VEC(tegu_param) params;
     TEGU_VEC(tegu_state) states;
     TEGU_VEC(tegu_entry) entries;
-    TEGU_VEC(tegu_file) files;        /* mapped, unmapped by destroy */
-    tegu_map *types;                  /* interning table */
-    tegu_map *param_index;            /* name -> index */
+    TEGU_VEC(tegu_file) files; /* mapped, unmapped by destroy */
+    tegu_map *types;           /* interning table */
+    tegu_map *param_index;     /* name -> index */
     tegu_expander expander;
-    tegu_map *bodies;                 /* definitions made so far (expand.c) */
+    tegu_map *bodies; /* definitions made so far (expand.c) */
     /* Where a tokenizer for `tokens` lies; NULL: none known. */
     const char *tokenizer;
-    const char *source;               /* path of the model as given */
+    const char *source; /* path of the model as given */
 };
 
 /* Creates an empty unit in `arena`; diag must live as long. */

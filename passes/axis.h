@@ -34,8 +34,8 @@ typedef enum tegu_axis_kind {
 } tegu_axis_kind;
 
 typedef struct tegu_axis_site {
-    const char *name;  /* of what writes there: the same in every entry */
-    tegu_value value;  /* the stream at the site */
+    const char *name; /* of what writes there: the same in every entry */
+    tegu_value value; /* the stream at the site */
 } tegu_axis_site;
 
 /* One graph's part; arrays by value.  Memory: the arena given. */
@@ -44,14 +44,14 @@ typedef struct tegu_axis_flow {
     tegu_arena *arena;
     tegu_axis_id axis;
     int64_t extent;
-    bool each;          /* element-wise ops pass (same selection everywhere) */
-    uint8_t *role;      /* tegu_axis_role */
+    bool each;     /* element-wise ops pass (same selection everywhere) */
+    uint8_t *role; /* tegu_axis_role */
     bool *carried;
-    uint32_t *site;     /* 0: in the basis it came in, else sites.data[n] */
-    bool *constant;     /* tegu_graph_constant */
-    uint32_t *uses;     /* tegu_graph_uses */
+    uint32_t *site; /* 0: in the basis it came in, else sites.data[n] */
+    bool *constant; /* tegu_graph_constant */
+    uint32_t *uses; /* tegu_graph_uses */
     TEGU_VEC(tegu_axis_site) sites; /* [0] is the original basis */
-    bool centred;       /* the norms subtract the mean (layer_norm) */
+    bool centred; /* the norms subtract the mean (layer_norm) */
 } tegu_axis_flow;
 
 /* Finds where `axis` runs in `graph`; fills *flow.  REFUSED after reporting

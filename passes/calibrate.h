@@ -14,9 +14,9 @@
 /* Calibration data and the means to run graphs; part of tegu_pass_env, NULL
  * there when no --calib was given. */
 struct tegu_calibration {
-    const int32_t *tokens;  /* [sequences, length] */
+    const int32_t *tokens; /* [sequences, length] */
     int64_t sequences, length;
-    const char *source;     /* for the report */
+    const char *source; /* for the report */
     /* Compiles a model-level unit (presets, codegen, JIT) and gives an
      * executor over it, NULL after reporting; destroyed by the caller.  The
      * command line provides the JIT, tests may provide the interpreter. */
@@ -30,16 +30,16 @@ struct tegu_calibration {
  * flattened (tokens), columns its last axis. */
 typedef struct tegu_site_request {
     tegu_value value;
-    bool gram;              /* X^T X */
-    bool normalised;        /* rows scaled to RMS 1 first (zero rows stay) */
-    int64_t sample_stride;  /* keep every n-th row; 0: none */
+    bool gram;             /* X^T X */
+    bool normalised;       /* rows scaled to RMS 1 first (zero rows stay) */
+    int64_t sample_stride; /* keep every n-th row; 0: none */
 } tegu_site_request;
 
 typedef struct tegu_site_stats {
-    int64_t columns, rows;  /* rows seen */
-    double *gram;           /* [columns, columns], f64; NULL unless asked */
-    double *sum, *sum_abs, *sum_square;  /* [columns] */
-    float *samples;         /* [sample_rows, columns] */
+    int64_t columns, rows; /* rows seen */
+    double *gram;          /* [columns, columns], f64; NULL unless asked */
+    double *sum, *sum_abs, *sum_square; /* [columns] */
+    float *samples;                     /* [sample_rows, columns] */
     int64_t sample_rows;
 } tegu_site_stats;
 

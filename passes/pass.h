@@ -14,7 +14,7 @@
 #include "ir/ir.h"
 
 typedef enum tegu_outcome {
-    TEGU_FAILED = -1,   /* a diagnostic was reported */
+    TEGU_FAILED = -1, /* a diagnostic was reported */
     TEGU_UNCHANGED,
     TEGU_CHANGED
 } tegu_outcome;
@@ -27,18 +27,18 @@ typedef enum tegu_option_kind {
 } tegu_option_kind;
 
 typedef struct tegu_option {
-    const char *pass;    /* id of the pass */
+    const char *pass; /* id of the pass */
     const char *key;
     tegu_option_kind kind;
-    const char *value;   /* default as text */
-    double lo, hi;       /* bounds of numbers */
+    const char *value; /* default as text */
+    double lo, hi;     /* bounds of numbers */
     const char *summary;
 } tegu_option;
 
 /* Parsed option values of one step of a pipeline. */
 typedef struct tegu_options {
     const char *pass;
-    const char **values;  /* as text, in passes.def order */
+    const char **values; /* as text, in passes.def order */
 } tegu_options;
 int64_t tegu_option_int(const tegu_options *options, const char *key);
 double tegu_option_float(const tegu_options *options, const char *key);
@@ -50,14 +50,14 @@ typedef struct tegu_calibration tegu_calibration;
 
 /* One figure of a site: "kept_energy" 0.993. */
 typedef struct tegu_figure {
-    const char *name;     /* a JSON key */
+    const char *name; /* a JSON key */
     double value;
 } tegu_figure;
 
 /* What a lossy pass did at one place of the model. */
 typedef struct tegu_site_row {
     const char *pass;
-    const char *site;     /* "layers.3.mlp" */
+    const char *site; /* "layers.3.mlp" */
     const tegu_figure *figures;
     uint32_t count;
 } tegu_site_row;
@@ -65,12 +65,12 @@ typedef TEGU_VEC(tegu_site_row) tegu_site_rows;
 
 /* What a pass works with besides the unit. */
 typedef struct tegu_pass_env {
-    tegu_arena *scratch;          /* released after each pass */
+    tegu_arena *scratch; /* released after each pass */
     const tegu_options *options;
-    tegu_text *report;            /* lossy passes add their lines here */
-    tegu_site_rows *sites;        /* by tegu_report_site */
+    tegu_text *report;                   /* lossy passes add their lines here */
+    tegu_site_rows *sites;               /* by tegu_report_site */
     const tegu_calibration *calibration; /* NULL: none was given */
-    int lanes;                    /* widths are best multiples of this */
+    int lanes;                           /* widths are best multiples of this */
 } tegu_pass_env;
 
 /* Adds a site's figures to the report, as one aligned line of text and as a
@@ -81,8 +81,8 @@ void tegu_report_site(tegu_pass_env *env, const char *site,
 typedef struct tegu_pass {
     const char *name;
     const char *summary;
-    uint8_t needs;        /* levels it accepts */
-    uint8_t gives;        /* level after it; 0: the same */
+    uint8_t needs; /* levels it accepts */
+    uint8_t gives; /* level after it; 0: the same */
     bool lossy;
     tegu_outcome (*run)(tegu_unit *unit, tegu_pass_env *env);
 } tegu_pass;
@@ -109,29 +109,29 @@ void tegu_pipeline_add_preset(tegu_pipeline *pipeline, int level);
 
 /* Steps run, with statistics. */
 typedef struct tegu_step_report {
-    const char *text;        /* the step as printed */
+    const char *text; /* the step as printed */
     double seconds;
     bool changed;
     uint32_t nodes_before, nodes_after;
-    double check_ratio;      /* --check-each: max |difference| / bound */
+    double check_ratio; /* --check-each: max |difference| / bound */
 } tegu_step_report;
 
 typedef struct tegu_manager_options {
     bool verify_each;
-    bool check_each;         /* interpret before and after each pass */
+    bool check_each; /* interpret before and after each pass */
     uint64_t check_seed;
-    const char *print_before, *print_after;  /* pass names or "all"; NULL */
-    bool print_changed;      /* only when it changed something */
-    const char *stop_after;  /* NULL: run all */
-    FILE *print_to;          /* stderr by the command line */
-    const tegu_calibration *calibration;  /* NULL: none */
-    int lanes;               /* of the target's vectors; 0: 16 */
+    const char *print_before, *print_after; /* pass names or "all"; NULL */
+    bool print_changed;                     /* only when it changed something */
+    const char *stop_after;                 /* NULL: run all */
+    FILE *print_to;                         /* stderr by the command line */
+    const tegu_calibration *calibration;    /* NULL: none */
+    int lanes;                              /* of the target's vectors; 0: 16 */
 } tegu_manager_options;
 
 typedef struct tegu_manager_report {
     TEGU_VEC(tegu_step_report) steps;
-    tegu_text remarks;       /* lines that passes reported */
-    tegu_site_rows sites;    /* rows of lossy passes, in order */
+    tegu_text remarks;    /* lines that passes reported */
+    tegu_site_rows sites; /* rows of lossy passes, in order */
 } tegu_manager_report;
 
 /* Runs the pipeline over the unit; false after reporting (a verifier or

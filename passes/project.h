@@ -15,10 +15,10 @@
 
 /* A basis that a site's stream is held in. */
 typedef struct tegu_basis {
-    uint32_t id;       /* equal ids: equal bases */
+    uint32_t id; /* equal ids: equal bases */
     int64_t width;
-    const double *q;   /* [extent, width]; NULL: the original */
-    tegu_dim dim;      /* what the stream's last dimension becomes */
+    const double *q; /* [extent, width]; NULL: the original */
+    tegu_dim dim;    /* what the stream's last dimension becomes */
 } tegu_basis;
 
 /* --- weights (project_weight.c) --- */
@@ -27,24 +27,24 @@ typedef struct tegu_basis {
 typedef struct tegu_factor {
     const double *data; /* [rows, columns] */
     int64_t rows, columns;
-    tegu_dim dim;       /* of the projected side */
-    uint64_t key;       /* equal keys: equal data */
+    tegu_dim dim; /* of the projected side */
+    uint64_t key; /* equal keys: equal data */
 } tegu_factor;
 
 /* Projected weights made so far: each once, however many entries and trial
  * graphs ask for it. */
 typedef struct tegu_weight {
     const char *key;
-    const char *name;   /* while graphs are made: no other weight's */
-    const char *wanted; /* where it is free at the end */
-    const char *final;  /* NULL: no entry needs the weight */
-    const char *base;   /* the parameter it was made from; NULL: a new one */
+    const char *name;      /* while graphs are made: no other weight's */
+    const char *wanted;    /* where it is free at the end */
+    const char *final;     /* NULL: no entry needs the weight */
+    const char *base;      /* the parameter it was made from; NULL: a new one */
     const tegu_type *type; /* of `arena`'s unit; dims are what counts */
     const float *data;
 } tegu_weight;
 
 typedef struct tegu_weights {
-    tegu_arena *arena;  /* of the data: as long as the model */
+    tegu_arena *arena; /* of the data: as long as the model */
     tegu_arena *scratch;
     TEGU_VEC(tegu_weight) made;
 } tegu_weights;
@@ -67,8 +67,7 @@ tegu_value tegu_project_bias(tegu_weights *weights, const tegu_graph *from,
  * left^T shift, named after `name`. */
 tegu_value tegu_project_skip(tegu_weights *weights, tegu_graph *into,
                              tegu_loc loc, const char *name,
-                             const tegu_factor *left,
-                             const tegu_factor *right);
+                             const tegu_factor *left, const tegu_factor *right);
 tegu_value tegu_project_shift(tegu_weights *weights, tegu_graph *into,
                               tegu_loc loc, const char *name,
                               const tegu_factor *left, const double *shift);
@@ -102,10 +101,10 @@ tegu_graph *tegu_project_graph(tegu_projection *p, const tegu_graph *from,
  * errors[i]: |x' - x| / |x| of the stream at values[i], without its mean where
  * `centred`.  False after reporting. */
 bool tegu_project_measure(tegu_unit *unit, tegu_entry *step,
-                          const tegu_graph *projected,
-                          const tegu_value *values, uint32_t count,
-                          bool centred, const tegu_calibration *data,
-                          int64_t most_tokens, double *errors);
+                          const tegu_graph *projected, const tegu_value *values,
+                          uint32_t count, bool centred,
+                          const tegu_calibration *data, int64_t most_tokens,
+                          double *errors);
 
 /* --- the transformation (project.c) --- */
 
@@ -113,15 +112,15 @@ struct tegu_provider;
 
 typedef struct tegu_reduction {
     const char *axis;
-    double keep;        /* of the axis' extent, in (0, 1] */
-    const char *basis;  /* "shared" or "per-site" */
-    int64_t round;      /* the width becomes a multiple of this; 1: any;
-                           0: of the target's vectors */
+    double keep;       /* of the axis' extent, in (0, 1] */
+    const char *basis; /* "shared" or "per-site" */
+    int64_t round;     /* the width becomes a multiple of this; 1: any;
+                          0: of the target's vectors */
     const struct tegu_provider *provider;
     uint64_t seed;
     double eps;
     bool manhattan;
-    bool measure;       /* report the streams' errors */
+    bool measure; /* report the streams' errors */
 } tegu_reduction;
 
 /* Projects the axis in all entries; FAILED after reporting.  Sites that entry

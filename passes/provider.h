@@ -11,23 +11,23 @@
 
 typedef struct tegu_subspace {
     tegu_arena *scratch;
-    tegu_unit *unit;        /* for messages */
+    tegu_unit *unit; /* for messages */
     int64_t extent, width;
     const tegu_site_stats *stats; /* NULL where the provider needs none */
     uint64_t seed;
-    double eps;             /* ot: times the largest cost */
-    bool manhattan;         /* ot: L1 cost, from samples; else squared L2 */
-    double *q;              /* out [extent, width], orthonormal columns */
+    double eps;     /* ot: times the largest cost */
+    bool manhattan; /* ot: L1 cost, from samples; else squared L2 */
+    double *q;      /* out [extent, width], orthonormal columns */
     /* ot's report */
     int iterations;
     double marginal_error, entropy;
-    int64_t rank;           /* of the plan: |R_jj| > 1e-12 max |R| */
+    int64_t rank; /* of the plan: |R_jj| > 1e-12 max |R| */
 } tegu_subspace;
 
 typedef struct tegu_provider {
     const char *name;
-    bool needs_stats;       /* else no calibration is run */
-    bool transports;        /* fills ot's report */
+    bool needs_stats;               /* else no calibration is run */
+    bool transports;                /* fills ot's report */
     bool (*find)(tegu_subspace *s); /* false after reporting */
 } tegu_provider;
 

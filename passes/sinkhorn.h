@@ -11,9 +11,9 @@
 
 typedef struct tegu_sinkhorn {
     int iterations;
-    double error;     /* sum |T 1 - a| + sum |T^T 1 - b| */
-    double entropy;   /* -sum T log T over log(n m): 1 is a flat plan */
-    bool converged;   /* error < tolerance */
+    double error;   /* sum |T 1 - a| + sum |T^T 1 - b| */
+    double entropy; /* -sum T log T over log(n m): 1 is a flat plan */
+    bool converged; /* error < tolerance */
 } tegu_sinkhorn;
 
 /* Fills plan [n, m] for cost [n, m] and eps > 0 (in the cost's unit), in at

@@ -21,7 +21,7 @@ enum { THREADS = 4, TOKENS = 32, VOCAB = 2048 };
 typedef struct worker {
     const tegu_weights *weights;
     int number;
-    int32_t last;  /* the token that greedy decoding ended with */
+    int32_t last; /* the token that greedy decoding ended with */
     int status;
 } worker;
 
@@ -36,23 +36,22 @@ static int32_t likeliest(const float *logits)
 
 /* Even workers run the left model, odd ones the right; both are the same
  * network, so all must end alike. */
-#define RUN(name, NAME, data, size)                                          \
-    do {                                                                     \
-        name##_context model;                                                \
-        size_t bytes = name##_step_workspace_bytes(1);                       \
-        void *state = aligned_alloc(64, NAME##_STATE_BYTES);                 \
-        void *workspace = aligned_alloc(64, (bytes + 63) / 64 * 64);         \
-        int32_t id = 1;                                                      \
-        w->status = name##_init(&model, data, size, state,                   \
-                                NAME##_STATE_BYTES);                         \
-        for (int i = 0; i < TOKENS && w->status == 0; i++) {                 \
-            w->status = name##_step(&model, 1, &id, logits, workspace,       \
-                                    bytes);                                  \
-            id = likeliest(logits);                                          \
-        }                                                                    \
-        w->last = id;                                                        \
-        free(state);                                                         \
-        free(workspace);                                                     \
+#define RUN(name, NAME, data, size)                                            \
+    do {                                                                       \
+        name##_context model;                                                  \
+        size_t bytes = name##_step_workspace_bytes(1);                         \
+        void *state = aligned_alloc(64, NAME##_STATE_BYTES);                   \
+        void *workspace = aligned_alloc(64, (bytes + 63) / 64 * 64);           \
+        int32_t id = 1;                                                        \
+        w->status =                                                            \
+            name##_init(&model, data, size, state, NAME##_STATE_BYTES);        \
+        for (int i = 0; i < TOKENS && w->status == 0; i++) {                   \
+            w->status = name##_step(&model, 1, &id, logits, workspace, bytes); \
+            id = likeliest(logits);                                            \
+        }                                                                      \
+        w->last = id;                                                          \
+        free(state);                                                           \
+        free(workspace);                                                       \
     } while (0)
 
 static void *work(void *data)

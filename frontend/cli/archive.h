@@ -11,7 +11,6 @@ bool tegu_archive(tegu_arena *arena, const char *member, tegu_blob object,
 /* Runs the C compiler (CC, or the target's cross compiler, or cc) with
  * -shared; the result is read back.  Nothing is left behind. */
 bool tegu_link_shared(tegu_arena *arena, const tegu_target *target,
-                      tegu_blob object, tegu_blob *shared,
-                      const char **error);
+                      tegu_blob object, tegu_blob *shared, const char **error);
 
 #endif

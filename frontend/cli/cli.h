@@ -14,14 +14,14 @@
 #include "passes/pass.h"
 
 typedef enum tegu_command {
-#define TEGU_COMMAND(id, name, operands, min, max, summary, details) \
+#define TEGU_COMMAND(id, name, operands, min, max, summary, details)           \
     TEGU_COMMAND_##id,
 #include "frontend/cli/options.def"
     TEGU_COMMAND_COUNT
 } tegu_command;
 
 typedef enum tegu_cli_option {
-#define TEGU_CLI(id, long_name, short_name, placeholder, commands, help) \
+#define TEGU_CLI(id, long_name, short_name, placeholder, commands, help)       \
     TEGU_CLI_##id,
 #include "frontend/cli/options.def"
     TEGU_CLI_END
@@ -35,9 +35,9 @@ typedef struct tegu_command_info {
 
 typedef struct tegu_cli_info {
     const char *long_name;
-    char short_name;          /* 0: none */
-    const char *placeholder;  /* NULL: a flag */
-    uint32_t commands;        /* bits 1 << tegu_command */
+    char short_name;         /* 0: none */
+    const char *placeholder; /* NULL: a flag */
+    uint32_t commands;       /* bits 1 << tegu_command */
     const char *help;
 } tegu_cli_info;
 
@@ -50,7 +50,7 @@ typedef TEGU_VEC(const char *) tegu_texts;
 typedef struct tegu_args {
     tegu_command command;
     tegu_texts operands;
-    tegu_texts values[TEGU_CLI_END];  /* in order; flags: "" */
+    tegu_texts values[TEGU_CLI_END]; /* in order; flags: "" */
 } tegu_args;
 
 /* A file on disk, whatever its path. */
@@ -66,10 +66,10 @@ typedef struct tegu_cli {
     tegu_arena *arena;
     tegu_diag *diag;
     tegu_args args;
-    TEGU_VEC(tegu_file_id) inputs;  /* never written to */
-    tegu_cli_calibration *calibration;  /* NULL until a pass may need it */
-    tegu_outputs *outputs;          /* the last opened; removed unless
-                                       committed, also when memory ends */
+    TEGU_VEC(tegu_file_id) inputs;     /* never written to */
+    tegu_cli_calibration *calibration; /* NULL until a pass may need it */
+    tegu_outputs *outputs;             /* the last opened; removed unless
+                                          committed, also when memory ends */
 } tegu_cli;
 
 /* --- args.c --- */
@@ -116,13 +116,13 @@ typedef struct tegu_size {
 typedef struct tegu_session {
     tegu_arena *arena;
     tegu_unit *unit;
-    const char *pipeline;            /* canonical text of the user's passes */
+    const char *pipeline; /* canonical text of the user's passes */
     tegu_manager_report report;
-    tegu_size before, after;         /* the user's passes */
+    tegu_size before, after; /* the user's passes */
     tegu_artifact *artifact;
     tegu_executor *executor;
     double load_seconds, compile_seconds;
-    int lanes;                       /* for passes; 0: their default */
+    int lanes; /* for passes; 0: their default */
 } tegu_session;
 /* Loads the operand MODEL with the options given.  NULL after reporting. */
 tegu_session *tegu_session_open(tegu_cli *cli, bool without_weights);
@@ -173,7 +173,7 @@ const char *tegu_count_text(tegu_arena *arena, double n);
 const char *tegu_bytes_text(tegu_arena *arena, double bytes);
 
 /* --- commands --- */
-#define TEGU_COMMAND(id, name, operands, min, max, summary, details) \
+#define TEGU_COMMAND(id, name, operands, min, max, summary, details)           \
     int tegu_command_##id(tegu_cli *cli);
 #include "frontend/cli/options.def"
 

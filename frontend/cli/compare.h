@@ -7,7 +7,7 @@
 #include "frontend/cli/measure.h"
 
 typedef struct tegu_variant {
-    const char *pipeline;     /* as given */
+    const char *pipeline; /* as given */
     tegu_session *session;
     tegu_lm lm;
     bool language_model;
@@ -24,12 +24,16 @@ typedef struct tegu_variant {
 /* One figure of the comparison; value(variant) is NaN when it is missing. */
 typedef struct tegu_compare_row {
     const char *label;
-    const char *key;          /* of the JSON */
+    const char *key; /* of the JSON */
     double (*value)(const tegu_variant *variant);
-    double (*spread)(const tegu_variant *variant);  /* NULL: none */
-    enum { TEGU_SHOW_COUNT, TEGU_SHOW_BYTES, TEGU_SHOW_TIME,
-           TEGU_SHOW_PLAIN } show;
-    bool chart;               /* drawn as bars */
+    double (*spread)(const tegu_variant *variant); /* NULL: none */
+    enum {
+        TEGU_SHOW_COUNT,
+        TEGU_SHOW_BYTES,
+        TEGU_SHOW_TIME,
+        TEGU_SHOW_PLAIN
+    } show;
+    bool chart; /* drawn as bars */
 } tegu_compare_row;
 
 extern const tegu_compare_row tegu_compare_rows[];

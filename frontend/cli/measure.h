@@ -13,7 +13,7 @@ typedef struct tegu_samples {
 
 typedef struct tegu_summary {
     double mean, deviation, median, least, most;
-    double mad;  /* median of the distances from the median */
+    double mad; /* median of the distances from the median */
 } tegu_summary;
 
 tegu_summary tegu_summarise(tegu_arena *arena, const tegu_samples *samples);
@@ -21,7 +21,7 @@ tegu_summary tegu_summarise(tegu_arena *arena, const tegu_samples *samples);
 /* What a timed run works with; buffers live in the cli's arena. */
 typedef struct tegu_workload {
     const tegu_lm *lm;
-    int32_t *tokens;     /* pseudo-random, fixed */
+    int32_t *tokens; /* pseudo-random, fixed */
     int64_t prompt, generate;
     float *logits, *rows;
 } tegu_workload;

@@ -11,9 +11,9 @@
  * f32[T, vocab]; `prompt`, when present, gives f32[1, vocab]. */
 typedef struct tegu_lm {
     tegu_session *session;
-    const tegu_entry *step, *prompt;  /* prompt NULL if there is none */
-    int64_t most;                     /* largest T of one call */
-    int64_t context;                  /* rows the state holds; most if none */
+    const tegu_entry *step, *prompt; /* prompt NULL if there is none */
+    int64_t most;                    /* largest T of one call */
+    int64_t context;                 /* rows the state holds; most if none */
     int64_t vocab;
 } tegu_lm;
 
@@ -32,8 +32,8 @@ bool tegu_lm_prompt(const tegu_lm *lm, const int32_t *tokens, int64_t count,
 typedef struct tegu_tokens {
     const int32_t *ids;
     int64_t count;
-    int64_t row;         /* ids of one row of a stored matrix; 0: a list */
-    const char *source;  /* path as given */
+    int64_t row;        /* ids of one row of a stored matrix; 0: a list */
+    const char *source; /* path as given */
 } tegu_tokens;
 
 /* Opens --tokenizer, or the unit's own; the caller closes it. */
@@ -50,23 +50,22 @@ bool tegu_read_tokens(tegu_cli *cli, const tegu_lm *lm, tegu_tokens *tokens);
 /* Windows over tokens: window w feeds ids[start .. start + length - 1] and
  * predicts one further; of these the last `counted` are scored. */
 typedef struct tegu_windows {
-    int64_t length, stride, predictions;  /* predictions: limit, 0 = all */
+    int64_t length, stride, predictions; /* predictions: limit, 0 = all */
 } tegu_windows;
 
 typedef struct tegu_quality {
-    double nll;            /* mean, natural logarithm */
+    double nll; /* mean, natural logarithm */
     double perplexity;
-    double kl;             /* mean KL(reference || this); NaN: reference */
-    double same_top;       /* share of equal likeliest tokens; NaN as kl */
+    double kl;       /* mean KL(reference || this); NaN: reference */
+    double same_top; /* share of equal likeliest tokens; NaN as kl */
     int64_t predictions;
 } tegu_quality;
 
 /* Runs every model over the windows side by side; [0] is the reference of the
  * KL divergence.  quality [count]. */
-bool tegu_measure_quality(tegu_cli *cli, const tegu_lm *models,
-                          uint32_t count, const tegu_tokens *tokens,
-                          const tegu_windows *windows,
-                          tegu_quality *quality);
+bool tegu_measure_quality(tegu_cli *cli, const tegu_lm *models, uint32_t count,
+                          const tegu_tokens *tokens,
+                          const tegu_windows *windows, tegu_quality *quality);
 
 /* Opens a pool for -t (NULL for one thread); the caller destroys it. */
 bool tegu_open_pool(tegu_cli *cli, int64_t threads, tegu_pool **pool);

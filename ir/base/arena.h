@@ -53,7 +53,7 @@ tegu_mark tegu_arena_mark(const tegu_arena *arena);
 void tegu_arena_release(tegu_arena *arena, tegu_mark mark);
 
 #define TEGU_NEW(arena, type) ((type *)tegu_arena_alloc((arena), sizeof(type)))
-#define TEGU_ARRAY(arena, type, count) \
+#define TEGU_ARRAY(arena, type, count)                                         \
     ((type *)tegu_arena_array((arena), (count), sizeof(type)))
 
 #endif

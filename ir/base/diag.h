@@ -29,10 +29,10 @@ typedef enum tegu_severity {
 /* Where: line and column count from 1, column in bytes; line 0: the whole
  * file, or, with `binary`, byte `offset` of it.  file NULL: nowhere. */
 typedef struct tegu_loc {
-    const char *file;   /* interned path as the user gave it */
+    const char *file; /* interned path as the user gave it */
     uint32_t line;
     uint32_t column;
-    uint32_t length;    /* bytes to underline, at least 1 */
+    uint32_t length; /* bytes to underline, at least 1 */
     bool binary;
     uint64_t offset;
 } tegu_loc;
@@ -42,7 +42,7 @@ typedef struct tegu_message {
     tegu_diag_id id;
     tegu_loc loc;
     const char *text;
-    const char *source;  /* the source line, NULL if not known */
+    const char *source; /* the source line, NULL if not known */
 } tegu_message;
 
 typedef struct tegu_diag tegu_diag;
@@ -61,8 +61,7 @@ void tegu_note(tegu_diag *diag, tegu_loc loc, const char *format, ...)
     TEGU_PRINTF(3, 4);
 uint32_t tegu_diag_errors(const tegu_diag *diag);
 /* All kept messages, in order of report. */
-const tegu_message *tegu_diag_messages(const tegu_diag *diag,
-                                       uint32_t *count);
+const tegu_message *tegu_diag_messages(const tegu_diag *diag, uint32_t *count);
 /* The documented exit code of the first error; 0 without errors. */
 int tegu_diag_exit_code(const tegu_diag *diag);
 /* Writes `file:line:col: error: text [E0101]`, the source line and a caret
@@ -71,7 +70,7 @@ void tegu_diag_render(const tegu_diag *diag, FILE *out, bool colour);
 /* Forgets all messages (the sources stay). */
 void tegu_diag_clear(tegu_diag *diag);
 
-const char *tegu_diag_code(tegu_diag_id id);    /* "E0101" */
+const char *tegu_diag_code(tegu_diag_id id); /* "E0101" */
 const char *tegu_diag_title(tegu_diag_id id);
 const char *tegu_diag_help(tegu_diag_id id);
 /* TEGU_DIAG_COUNT when no message has this code. */

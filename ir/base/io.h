@@ -14,10 +14,10 @@
 #include <stdbool.h>
 
 typedef struct tegu_file {
-    const unsigned char *data;  /* a byte after the end is NUL if read */
+    const unsigned char *data; /* a byte after the end is NUL if read */
     size_t size;
     bool mapped;
-    uint64_t device, inode;     /* to refuse an output that is an input */
+    uint64_t device, inode; /* to refuse an output that is an input */
 } tegu_file;
 
 /* Reads the whole file into the arena; at most `limit` bytes (0: 1 GiB).

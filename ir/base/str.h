@@ -17,8 +17,8 @@
 /* A NUL-terminated text that grows in an arena; zero but for the arena. */
 typedef struct tegu_text {
     tegu_arena *arena;
-    char *data;      /* NULL while empty */
-    uint32_t count;  /* bytes without the NUL */
+    char *data;     /* NULL while empty */
+    uint32_t count; /* bytes without the NUL */
     uint32_t capacity;
 } tegu_text;
 
@@ -35,8 +35,7 @@ void tegu_text_printable(tegu_text *text, const char *bytes, size_t size);
 const char *tegu_text_cstr(const tegu_text *text);
 
 /* printf into the arena. */
-char *tegu_format(tegu_arena *arena, const char *format, ...)
-    TEGU_PRINTF(2, 3);
+char *tegu_format(tegu_arena *arena, const char *format, ...) TEGU_PRINTF(2, 3);
 char *tegu_format_v(tegu_arena *arena, const char *format, va_list args);
 /* The escaped form of bytes (tegu_text_escape) as a string in the arena. */
 const char *tegu_escaped(tegu_arena *arena, const char *bytes, size_t size);

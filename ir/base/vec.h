@@ -9,23 +9,23 @@
 
 #include "ir/base/arena.h"
 
-#define TEGU_VEC(T)         \
-    struct {                \
-        T *data;            \
-        uint32_t count;     \
-        uint32_t capacity;  \
+#define TEGU_VEC(T)                                                            \
+    struct {                                                                   \
+        T *data;                                                               \
+        uint32_t count;                                                        \
+        uint32_t capacity;                                                     \
     }
 
 /* Makes room for one more element; used by tegu_vec_push. */
 void tegu_vec_grow(tegu_arena *arena, void *data_pointer, uint32_t *capacity,
                    size_t element);
 
-#define tegu_vec_push(arena, v, ...)                                       \
-    do {                                                                   \
-        if ((v)->count == (v)->capacity)                                   \
-            tegu_vec_grow((arena), &(v)->data, &(v)->capacity,             \
-                          sizeof *(v)->data);                              \
-        (v)->data[(v)->count++] = (__VA_ARGS__);                           \
+#define tegu_vec_push(arena, v, ...)                                           \
+    do {                                                                       \
+        if ((v)->count == (v)->capacity)                                       \
+            tegu_vec_grow((arena), &(v)->data, &(v)->capacity,                 \
+                          sizeof *(v)->data);                                  \
+        (v)->data[(v)->count++] = (__VA_ARGS__);                               \
     } while (0)
 
 #endif

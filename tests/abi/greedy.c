@@ -25,8 +25,8 @@ int main(int argc, char **argv)
     size_t bytes = WIKI5M_PROMPT_WORKSPACE_MAX + WIKI5M_STEP_WORKSPACE_MAX;
     void *workspace = block(bytes);
     FILE *file = argc > 1 ? fopen(argv[1], "rb") : NULL;
-    if (!file || fread(weights, 1, WIKI5M_WEIGHTS_BYTES, file) !=
-                     WIKI5M_WEIGHTS_BYTES)
+    if (!file ||
+        fread(weights, 1, WIKI5M_WEIGHTS_BYTES, file) != WIKI5M_WEIGHTS_BYTES)
         return 1;
     fclose(file);
     if (wiki5m_init(&model, weights, WIKI5M_WEIGHTS_BYTES, state,

@@ -17,8 +17,9 @@ static void pipelines_print_as_canonical_text(void **state)
         {"fuse{epilogues=true,loops=false}", "fuse{loops=false}"},
         {"-O0", "fold-adapters,legalise,fuse{epilogues=false,loops=false},"
                 "plan-memory{reuse=false}"},
-        {"cse,-O1", "cse,fold-adapters,canonicalise,legalise,canonicalise,cse,dce,fuse,"
-                    "plan-memory"},
+        {"cse,-O1",
+         "cse,fold-adapters,canonicalise,legalise,canonicalise,cse,dce,fuse,"
+         "plan-memory"},
     };
 
     (void)state;

@@ -45,7 +45,7 @@ bool tegu_axes_differ(tegu_dim a, tegu_dim b)
 {
     a = with_axes(a);
     b = with_axes(b);
-    return a.axes[0] && b.axes[0] && memcmp(a.axes, b.axes, sizeof a.axes);
+    return a.axes[0] && b.axes[0] && memcmp(a.axes, b.axes, sizeof a.axes) != 0;
 }
 
 bool tegu_dims_agree(tegu_elab *el, tegu_loc loc, const char *what, tegu_dim a,

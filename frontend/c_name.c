@@ -128,7 +128,7 @@ static bool among(const char *name, const char *const *words, size_t count)
     return false;
 }
 
-#define AMONG(name, words) among(name, words, sizeof words / sizeof *words)
+#define AMONG(name, words) among(name, words, sizeof(words) / sizeof *(words))
 
 static bool is_identifier(const char *name)
 {
@@ -173,7 +173,7 @@ bool tegu_c_name_check(tegu_diag *diag, tegu_loc loc, tegu_c_use use,
     size_t length =
         strlen(name) < sizeof shown ? strlen(name) : sizeof shown - 1;
     for (size_t i = 0; i < length; i++)
-        shown[i] = name[i] >= ' ' && name[i] <= '~' ? name[i] : '?';
+        shown[i] = (char)(name[i] >= ' ' && name[i] <= '~' ? name[i] : '?');
     shown[length] = 0;
     return tegu_error(diag, loc, TEGU_E_C_NAME,
                       "the %s '%s' %s; choose another name", what[use], shown,

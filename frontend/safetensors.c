@@ -488,7 +488,7 @@ static void add_entry(tegu_text *out, const tegu_stored_tensor *t,
         tegu_text_printf(out, "%s%lld", i ? "," : "", (long long)t->dims[i]);
     tegu_text_printf(out, "],\"data_offsets\":[%llu,%llu]}",
                      (unsigned long long)begin,
-                     (unsigned long long)(begin + t->bytes));
+                     (unsigned long long)begin + t->bytes);
 }
 
 static void add_header(tegu_text *out, const row *rows, uint32_t count,

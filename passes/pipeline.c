@@ -217,7 +217,7 @@ static bool check_value(const parser *p, const tegu_option *option, word value)
     case TEGU_OPTION_INT:
     case TEGU_OPTION_FLOAT: return check_number(p, option, value);
     case TEGU_OPTION_BOOL:
-        if (strcmp(value.text, "true") && strcmp(value.text, "false"))
+        if (strcmp(value.text, "true") != 0 && strcmp(value.text, "false") != 0)
             return fail(p, value.loc,
                         "option '%s' needs true or false, not '%s'",
                         option->key, shown(p, value.text));

@@ -12,7 +12,7 @@ enum { EXACT = 0, LOSSY = 1 };
 
 static const tegu_pass passes[] = {
 #define TEGU_PASS(id, name, needs, gives, loss, summary)                       \
-    {name, summary, needs, gives, loss == LOSSY, tegu_pass_##id},
+    {name, summary, needs, gives, (loss) == LOSSY, tegu_pass_##id},
 #include "passes/passes.def"
 };
 

@@ -34,7 +34,7 @@ static bool answer_at_once(tegu_cli *cli, int argc, char **argv)
     for (int c = 0; argc > 2 && c < TEGU_COMMAND_COUNT; c++) {
         if (strcmp(argv[1], tegu_commands[c].name) != 0)
             continue;
-        for (int i = 2; i < argc && strcmp(argv[i], "--"); i++) {
+        for (int i = 2; i < argc && strcmp(argv[i], "--") != 0; i++) {
             if (is_word(argv[i], "--help", "-h")) {
                 tegu_help_command(stdout, (tegu_command)c);
                 return true;

@@ -7,6 +7,7 @@
 #include "frontend/cli/model.h"
 
 #include <jansson.h>
+#include <math.h>
 
 typedef struct plan_row {
     const char *entry, *what;
@@ -76,7 +77,7 @@ static double state_bytes(const tegu_unit *unit)
         const tegu_type *type = unit->states.data[s].type;
         double size = (double)tegu_type_elements(type) *
                       (double)tegu_dtype_bytes(type->dtype);
-        bytes += (double)(((int64_t)size + 63) / 64 * 64);
+        bytes += ceil(size / 64) * 64;
     }
     return bytes;
 }

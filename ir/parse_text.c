@@ -324,7 +324,7 @@ static int hex_digit(char ch)
 /* The byte that the escape after a backslash stands for; -1: no escape. */
 static int read_escape(tegu_cursor *c)
 {
-    char kind = c->at < c->end ? *c->at++ : 0;
+    char kind = (char)(c->at < c->end ? *c->at++ : 0);
     if (kind == '"' || kind == '\\')
         return kind;
     if (kind == 'n')

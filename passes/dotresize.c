@@ -57,7 +57,7 @@ tegu_outcome tegu_pass_dotresize(tegu_unit *unit, tegu_pass_env *env)
 
     if (!provider)
         return TEGU_FAILED;
-    if (strcmp(cost, "l1") && strcmp(cost, "l2")) {
+    if (strcmp(cost, "l1") != 0 && strcmp(cost, "l2") != 0) {
         tegu_error(unit->diag, tegu_loc_none(), TEGU_E_USAGE,
                    "pass 'dotresize': cost is '%s'; it must be l1 or l2",
                    tegu_escaped(env->scratch, cost, strlen(cost)));

@@ -62,7 +62,7 @@ static bool find_axis(reducer *r)
     const char *name = r->how->axis;
     const char **known =
         TEGU_ARRAY(r->env->scratch, const char *, unit->axes.count);
-    if (!is_shared(r) && strcmp(r->how->basis, "per-site"))
+    if (!is_shared(r) && strcmp(r->how->basis, "per-site") != 0)
         return usage(r, tegu_format(r->env->scratch,
                                     "basis is '%s'; it must be shared or "
                                     "per-site",

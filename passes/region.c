@@ -349,19 +349,6 @@ bool tegu_axis_regions(tegu_unit *unit, const char *axis, tegu_arena *arena,
     return true;
 }
 
-bool tegu_axis_is_intermediate(tegu_unit *unit, const char *axis,
-                               tegu_arena *scratch)
-{
-    tegu_diag *diag = unit->diag;
-    tegu_regions regions = {0};
-    bool ok;
-
-    unit->diag = tegu_diag_create(scratch);
-    ok = tegu_axis_regions(unit, axis, scratch, &regions);
-    unit->diag = diag;
-    return ok;
-}
-
 bool tegu_region_measurable(tegu_unit *unit, const tegu_region *region)
 {
     const tegu_entry *step = tegu_unit_find_entry(unit, "step");

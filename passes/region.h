@@ -39,10 +39,6 @@ bool tegu_find_regions(tegu_unit *unit, uint32_t entry, const char *axis,
  * there is no such axis or region. */
 bool tegu_axis_regions(tegu_unit *unit, const char *axis, tegu_arena *arena,
                        tegu_regions *regions);
-/* True when `axis` is one that at least one region is made of; reports
- * nothing.  Such axes are reduced by passes/intermediate.h. */
-bool tegu_axis_is_intermediate(tegu_unit *unit, const char *axis,
-                               tegu_arena *scratch);
 /* True when entry `step`, which calibration runs, has it; else reports. */
 bool tegu_region_measurable(tegu_unit *unit, const tegu_region *region);
 /* The region read by this weight; NULL: none. */

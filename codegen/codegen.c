@@ -279,24 +279,42 @@ tegu_artifact *tegu_codegen(tegu_unit *unit, tegu_arena *arena,
     return done ? j.artifact : NULL;
 }
 
+/* The plan for this machine, without code; NULL when it cannot be made. */
+static tegu_plan *sizes_only(const tegu_unit *unit, tegu_arena *arena)
+{
+    tegu_kernels *kernels = TEGU_NEW(arena, tegu_kernels);
+    tegu_target *target = TEGU_NEW(arena, tegu_target);
+    tegu_failure failure;
+    tegu_arena_on_failure(arena, tegu_arena_failure(unit->arena));
+    tegu_kernels_init(kernels, arena, arena, NULL, NULL);
+    if (!tegu_target_find(target, NULL, NULL, NULL, &failure))
+        return NULL;
+    tegu_plan *plan = new_plan((tegu_unit *)unit, arena, target, kernels);
+    return tegu_plan_make(plan) ? plan : NULL;
+}
+
+size_t tegu_artifact_state(const tegu_unit *unit)
+{
+    tegu_arena *arena = tegu_arena_create();
+    if (!arena)
+        return SIZE_MAX;
+    const tegu_plan *plan = sizes_only(unit, arena);
+    size_t bytes = plan ? plan->state_bytes : SIZE_MAX;
+    tegu_arena_destroy(arena);
+    return bytes;
+}
+
 size_t tegu_artifact_workspace(const tegu_unit *unit, const tegu_entry *entry,
                                const int64_t *symbols)
 {
     tegu_arena *arena = tegu_arena_create();
-    tegu_kernels kernels;
-    tegu_target target;
-    tegu_failure failure;
-    size_t bytes = SIZE_MAX;
     if (!arena)
-        return bytes;
-    tegu_arena_on_failure(arena, tegu_arena_failure(unit->arena));
-    tegu_kernels_init(&kernels, arena, arena, NULL, NULL);
-    if (tegu_target_find(&target, NULL, NULL, NULL, &failure)) {
-        tegu_plan *plan = new_plan((tegu_unit *)unit, arena, &target, &kernels);
-        if (tegu_plan_make(plan))
-            bytes = tegu_plan_workspace(
-                &plan->entries[entry - unit->entries.data], symbols);
-    }
+        return SIZE_MAX;
+    const tegu_plan *plan = sizes_only(unit, arena);
+    size_t bytes = SIZE_MAX;
+    if (plan)
+        bytes = tegu_plan_workspace(&plan->entries[entry - unit->entries.data],
+                                    symbols);
     tegu_arena_destroy(arena);
     return bytes;
 }

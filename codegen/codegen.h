@@ -53,6 +53,8 @@ struct tegu_artifact {
 /* Compiles; NULL after reporting.  Memory: the arena. */
 tegu_artifact *tegu_codegen(tegu_unit *unit, tegu_arena *arena,
                             const tegu_codegen_options *options);
+/* Bytes of the state block that tegu_codegen would give the unit. */
+size_t tegu_artifact_state(const tegu_unit *unit);
 /* Bytes needed in the workspace of an entry for given symbols. */
 size_t tegu_artifact_workspace(const tegu_unit *unit, const tegu_entry *entry,
                                const int64_t *symbols);

@@ -43,11 +43,8 @@ static bool cost_of(bench *b, const tegu_entry *entry, int64_t length,
                     int64_t position, tegu_cost *cost)
 {
     tegu_unit *unit = b->session->unit;
-    int64_t *symbols = TEGU_ARRAY(b->cli->arena, int64_t, unit->axes.count);
-    for (uint32_t a = 1; a < unit->axes.count; a++)
-        symbols[a] =
-            length < unit->axes.data[a].hi ? length : unit->axes.data[a].hi;
-    return tegu_entry_cost(unit, entry, symbols, position, false, cost);
+    return tegu_entry_cost(unit, entry, tegu_symbols_at(b->cli, unit, length),
+                           position, false, cost);
 }
 
 static bool measure(bench *b, void *pool)

@@ -27,9 +27,9 @@ VALUE(workspace, v->workspace)
 VALUE(state, (double)v->session->artifact->state_bytes)
 VALUE(object, (double)v->session->artifact->object.size)
 VALUE(compile_time, v->compile_seconds)
-VALUE(prefill_time, v->language_model ? v->prefill_time.median : NAN)
+VALUE(prefill_time, v->prefill_time.median)
 VALUE(prefill_spread, v->prefill_time.mad)
-VALUE(decode_time, v->language_model ? v->decode_time.median : NAN)
+VALUE(decode_time, v->decode_time.median)
 VALUE(decode_spread, v->decode_time.mad)
 VALUE(perplexity, v->has_quality ? v->quality.perplexity : NAN)
 VALUE(kl, v->has_quality ? v->quality.kl : NAN)
@@ -106,20 +106,16 @@ static bool measure_cost(comparison *c, tegu_variant *v)
 {
     tegu_unit *unit = v->session->unit;
     const tegu_entry *entry = v->lm.step;
-    int64_t *symbols = TEGU_ARRAY(c->cli->arena, int64_t, unit->axes.count);
     int64_t length = c->length < v->lm.most ? c->length : v->lm.most;
-    for (uint32_t a = 1; a < unit->axes.count; a++)
-        symbols[a] = length;
+    int64_t *symbols = tegu_symbols_at(c->cli, unit, length);
     v->parameters = tegu_unit_parameters(unit);
     v->workspace = (double)tegu_artifact_workspace(unit, entry, symbols);
     v->compile_seconds = v->session->compile_seconds;
     if (!tegu_entry_cost(unit, entry, symbols, 0, false, &v->prefill))
         return false;
     v->prefill = scaled(v->prefill, 1.0 / (double)length);
-    for (uint32_t a = 1; a < unit->axes.count; a++)
-        symbols[a] = 1;
-    return tegu_entry_cost(unit, entry, symbols, c->position, false,
-                           &v->decode);
+    return tegu_entry_cost(unit, entry, tegu_symbols_at(c->cli, unit, 1),
+                           c->position, false, &v->decode);
 }
 
 static bool open_variant(comparison *c, tegu_variant *v)
@@ -130,7 +126,6 @@ static bool open_variant(comparison *c, tegu_variant *v)
                              c->pool) ||
         !tegu_lm_init(c->cli, v->session, &v->lm))
         return false;
-    v->language_model = true;
     tegu_workload_init(c->cli, &v->lm, c->length, 16, &v->work);
     v->prefill_samples.seconds =
         TEGU_ARRAY(c->cli->arena, double, (size_t)c->repeat);

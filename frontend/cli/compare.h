@@ -10,7 +10,6 @@ typedef struct tegu_variant {
     const char *pipeline; /* as given */
     tegu_session *session;
     tegu_lm lm;
-    bool language_model;
     double parameters;
     tegu_cost prefill, decode; /* per token */
     double workspace, compile_seconds;

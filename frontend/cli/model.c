@@ -102,6 +102,18 @@ bool tegu_lm_prompt(const tegu_lm *lm, const int32_t *tokens, int64_t count,
     return true;
 }
 
+int64_t *tegu_symbols_at(tegu_cli *cli, const tegu_unit *unit, int64_t length)
+{
+    int64_t *symbols = TEGU_ARRAY(cli->arena, int64_t, unit->axes.count);
+    for (uint32_t a = 1; a < unit->axes.count; a++) {
+        const tegu_axis *axis = &unit->axes.data[a];
+        symbols[a] = length < axis->lo   ? axis->lo
+                     : length > axis->hi ? axis->hi
+                                         : length;
+    }
+    return symbols;
+}
+
 bool tegu_open_tokenizer(tegu_cli *cli, const tegu_unit *unit,
                          tegu_tokenizer **tokenizer)
 {

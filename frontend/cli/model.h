@@ -29,6 +29,10 @@ bool tegu_lm_step(const tegu_lm *lm, const int32_t *tokens, int64_t count,
 bool tegu_lm_prompt(const tegu_lm *lm, const int32_t *tokens, int64_t count,
                     float *logits, float *scratch);
 
+/* Values for the unit's axes with every symbolic one at `length`, within its
+ * bounds. */
+int64_t *tegu_symbols_at(tegu_cli *cli, const tegu_unit *unit, int64_t length);
+
 typedef struct tegu_tokens {
     const int32_t *ids;
     int64_t count;

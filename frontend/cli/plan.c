@@ -7,7 +7,6 @@
 #include "frontend/cli/model.h"
 
 #include <jansson.h>
-#include <math.h>
 
 typedef struct plan_row {
     const char *entry, *what;
@@ -16,26 +15,10 @@ typedef struct plan_row {
     double workspace;
 } plan_row;
 
-static int64_t clamp(int64_t x, int64_t lo, int64_t hi)
-{
-    return x < lo ? lo : x > hi ? hi : x;
-}
-
-/* Every symbolic axis set to `length` within its bounds. */
-static int64_t *symbol_values(tegu_cli *cli, const tegu_unit *unit,
-                              int64_t length)
-{
-    int64_t *symbols = TEGU_ARRAY(cli->arena, int64_t, unit->axes.count);
-    for (uint32_t a = 1; a < unit->axes.count; a++)
-        symbols[a] =
-            clamp(length, unit->axes.data[a].lo, unit->axes.data[a].hi);
-    return symbols;
-}
-
 static bool fill_row(tegu_cli *cli, tegu_unit *unit, const tegu_entry *entry,
                      plan_row *row)
 {
-    int64_t *symbols = symbol_values(cli, unit, row->length);
+    int64_t *symbols = tegu_symbols_at(cli, unit, row->length);
     row->entry = entry->name;
     row->workspace = (double)tegu_artifact_workspace(unit, entry, symbols);
     return tegu_entry_cost(unit, entry, symbols, row->position, false,
@@ -70,18 +53,6 @@ static json_t *row_json(const plan_row *row)
                      "workspace_bytes", row->workspace);
 }
 
-static double state_bytes(const tegu_unit *unit)
-{
-    double bytes = 64;
-    for (uint32_t s = 0; s < unit->states.count; s++) {
-        const tegu_type *type = unit->states.data[s].type;
-        double size = (double)tegu_type_elements(type) *
-                      (double)tegu_dtype_bytes(type->dtype);
-        bytes += ceil(size / 64) * 64;
-    }
-    return bytes;
-}
-
 static bool plan(tegu_cli *cli, tegu_unit *unit)
 {
     int64_t length, position;
@@ -95,7 +66,7 @@ static bool plan(tegu_cli *cli, tegu_unit *unit)
         printf("%s: %s parameters (%s as f32), state %s\n\n", unit->name,
                tegu_count_text(arena, parameters),
                tegu_bytes_text(arena, 4 * parameters),
-               tegu_bytes_text(arena, state_bytes(unit)));
+               tegu_bytes_text(arena, (double)tegu_artifact_state(unit)));
         printf("%-10s %-16s %9s %9s %9s %9s %9s %9s %9s\n", "entry", "call",
                "macs", "flops", "dense", "transc.", "weights", "activ.",
                "workspace");
@@ -119,9 +90,10 @@ static bool plan(tegu_cli *cli, tegu_unit *unit)
     }
     if (ok && tegu_args_has(&cli->args, TEGU_CLI_JSON))
         return tegu_write_json(
-            cli, json_pack("{s:s, s:f, s:f, s:o}", "model", unit->name,
-                           "parameters", tegu_unit_parameters(unit),
-                           "state_bytes", state_bytes(unit), "calls", rows));
+            cli,
+            json_pack("{s:s, s:f, s:f, s:o}", "model", unit->name, "parameters",
+                      tegu_unit_parameters(unit), "state_bytes",
+                      (double)tegu_artifact_state(unit), "calls", rows));
     json_decref(rows);
     return ok;
 }

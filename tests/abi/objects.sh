@@ -60,6 +60,14 @@ if cc -std=c99 "$work/wiki5m_demo.c" "$work/other/wiki5m.o" -I"$work" \
     fail "a mixed pair linked"
 fi
 
+echo "-- plan promises the state that the header asks for, padding included"
+"$tegu" compile examples/models/wiki5m -D context=100 -o "$work/short" --quiet
+"$tegu" plan examples/models/wiki5m -D context=100 --quiet \
+    --json "$work/plan.json"
+planned=$(sed -n 's/.*"state_bytes": \([0-9]*\).*/\1/p' "$work/plan.json")
+grep -q "WIKI5M_STATE_BYTES ((size_t)${planned}u)" "$work/short/wiki5m.h" ||
+    fail "plan says $planned bytes of state"
+
 echo "-- text, and two models from several threads"
 libraries="$(pkg-config --libs jansson libpcre2-8 libutf8proc) -pthread -lm"
 runtime="-Iinclude -L$build/runtime -ltegu_runtime"

@@ -186,15 +186,7 @@ static bool is_inlined(const tegu_node *node)
 static tegu_value copy_node(tegu_graph *into, const tegu_node *node,
                             const tegu_value *inputs)
 {
-    tegu_node_spec spec = {.op = node->op,
-                           .inputs = inputs,
-                           .input_count = node->input_count,
-                           .type = node->type,
-                           .attrs = node->attrs,
-                           .attr_count = tegu_op_get(node->op)->attr_count,
-                           .data = node->data,
-                           .data_borrowed = true,
-                           .loc = node->loc};
+    tegu_node_spec spec = tegu_node_spec_of(node, inputs);
     return tegu_graph_add(into, &spec);
 }
 

@@ -93,30 +93,19 @@ static void write_axes(tegu_writer *w)
         tegu_text_printf(w->out, "\n\n");
 }
 
-static bool same_random(const tegu_unit *unit)
-{
-    const tegu_param *first = unit->params.data;
-    for (uint32_t i = 0; i < unit->params.count; i++) {
-        const tegu_param *param = &unit->params.data[i];
-        if (param->source != TEGU_SOURCE_RANDOM || param->seed != first->seed ||
-            param->std != first->std)
-            return false;
-    }
-    return unit->params.count > 0;
-}
-
 bool tegu_write_needs_weights(const tegu_unit *unit)
 {
     bool any = false;
     for (uint32_t i = 0; i < unit->params.count; i++)
         any |= unit->params.data[i].source != TEGU_SOURCE_NONE;
-    return any && !same_random(unit);
+    return any && !tegu_unit_is_random(unit);
 }
 
 static void write_sources(tegu_writer *w, const tegu_write_options *options)
 {
     const tegu_unit *unit = w->unit;
-    bool random = same_random(unit), file = tegu_write_needs_weights(unit);
+    bool random = tegu_unit_is_random(unit),
+         file = tegu_write_needs_weights(unit);
     if (random) {
         tegu_text_printf(w->out, "weights random(seed = %" PRIu64 ", std = ",
                          unit->params.data[0].seed);

@@ -211,31 +211,11 @@ static bool axes_agree(tegu_writer *w, const tegu_node *node)
                     .arena = w->arena,
                     .diag = tegu_diag_create(w->arena),
                     .graph = w->graph};
-    tegu_node_spec spec = {.op = node->op,
-                           .inputs = node->inputs,
-                           .input_count = node->input_count,
-                           .attrs = node->attrs,
-                           .attr_count = tegu_op_get(node->op)->attr_count};
+    tegu_node_spec spec = tegu_node_spec_of(node, node->inputs);
     return tegu_op_axes_agree(&el, &spec);
 }
 
 /* --- attributes --- */
-
-static bool is_default(const tegu_attr *attr)
-{
-    const char *value = attr->info->value;
-    if (!value)
-        return false;
-    switch (attr->info->kind) {
-    case TEGU_ATTR_INT: return attr->as.i == strtoll(value, NULL, 10);
-    case TEGU_ATTR_FLOAT: return attr->as.f == strtod(value, NULL);
-    case TEGU_ATTR_BOOL: return attr->as.b == (strcmp(value, "true") == 0);
-    case TEGU_ATTR_TEXT: return strcmp(attr->as.text, value) == 0;
-    case TEGU_ATTR_INTS: return attr->as.ints.count == 0;
-    case TEGU_ATTR_DTYPE: return false;
-    }
-    return false;
-}
 
 static void put_ints(tegu_text *out, const tegu_attr *attr)
 {
@@ -282,7 +262,7 @@ static bool write_call(tegu_writer *w, const tegu_node *node, tegu_text *out)
         put_input(w, out, node, i, plain);
     }
     for (uint32_t i = 0; i < tegu_op_get(node->op)->attr_count; i++)
-        if (!is_default(&node->attrs[i]))
+        if (!tegu_attr_is_default(w->unit, &node->attrs[i]))
             put_attr(out, &node->attrs[i]);
     put(out, ")");
     return true;

@@ -133,6 +133,13 @@ bool tegu_attr_default(tegu_unit *unit, const tegu_attr_info *info,
     return true;
 }
 
+bool tegu_attr_is_default(tegu_unit *unit, const tegu_attr *attr)
+{
+    tegu_attr absent;
+    return tegu_attr_default(unit, attr->info, &absent) &&
+           tegu_attr_equal(attr, &absent);
+}
+
 static bool attr_error(const tegu_graph *g, const tegu_node_spec *spec,
                        const char *key, const char *what)
 {

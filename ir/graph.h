@@ -153,6 +153,8 @@ static inline const char *tegu_node_text(const tegu_node *n, const char *key)
 {
     return tegu_node_attr(n, key)->as.text;
 }
+/* True when the attribute has the value that ops.def gives an absent one. */
+bool tegu_attr_is_default(tegu_unit *unit, const tegu_attr *attr);
 bool tegu_attr_equal(const tegu_attr *a, const tegu_attr *b);
 
 /* Rewriting: visits the old graph's nodes in order and builds a new graph.

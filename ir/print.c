@@ -127,9 +127,7 @@ static void print_attrs(tegu_text *out, tegu_unit *unit, const tegu_node *node)
     const char *before = " {";
     for (uint32_t i = 0; i < tegu_op_get(node->op)->attr_count; i++) {
         const tegu_attr *attr = &node->attrs[i];
-        tegu_attr absent;
-        if (tegu_attr_default(unit, attr->info, &absent) &&
-            tegu_attr_equal(attr, &absent))
+        if (tegu_attr_is_default(unit, attr))
             continue;
         put(out, before);
         print_attr(out, attr);
@@ -203,22 +201,9 @@ static void print_axes(tegu_text *out, const tegu_unit *unit)
     }
 }
 
-/* True when every parameter is random from one seed and deviation. */
-static bool all_random(const tegu_unit *unit)
-{
-    const tegu_param *first = unit->params.data;
-    for (uint32_t i = 0; i < unit->params.count; i++) {
-        const tegu_param *param = &unit->params.data[i];
-        if (param->source != TEGU_SOURCE_RANDOM || param->seed != first->seed ||
-            param->std != first->std)
-            return false;
-    }
-    return unit->params.count > 0;
-}
-
 static void print_params(tegu_text *out, const tegu_unit *unit)
 {
-    if (all_random(unit)) {
+    if (tegu_unit_is_random(unit)) {
         tegu_text_printf(out, "weights random %" PRIu64 " ",
                          unit->params.data[0].seed);
         print_double(out, unit->params.data[0].std);

@@ -249,3 +249,15 @@ const char *tegu_type_string(const tegu_unit *unit, tegu_arena *arena,
     tegu_type_print(&text, unit, type);
     return tegu_text_cstr(&text);
 }
+
+bool tegu_unit_is_random(const tegu_unit *unit)
+{
+    const tegu_param *first = unit->params.data;
+    for (uint32_t i = 0; i < unit->params.count; i++) {
+        const tegu_param *param = &unit->params.data[i];
+        if (param->source != TEGU_SOURCE_RANDOM || param->seed != first->seed ||
+            param->std != first->std)
+            return false;
+    }
+    return unit->params.count > 0;
+}

@@ -129,6 +129,9 @@ tegu_param *tegu_unit_find_param(tegu_unit *unit, const char *name);
 tegu_state *tegu_unit_find_state(tegu_unit *unit, const char *name);
 tegu_entry *tegu_unit_find_entry(tegu_unit *unit, const char *name);
 
+/* True when every parameter is random from one seed and deviation, so that one
+ * line of text can stand for all. */
+bool tegu_unit_is_random(const tegu_unit *unit);
 /* Reads elements [first, first + count) of a parameter in its own (logical,
  * row-major) order as its compute type: f32 for floats, i32/i64/bool as is.
  * False (reported) when the parameter has no data. */

@@ -170,16 +170,9 @@ static tegu_value narrow(tegu_rewriter *rw, tegu_value v, const demand *rows)
     }
     tegu_type type = *node->type;
     type.dims[0] = rows->extent;
-    return tegu_graph_add(
-        rw->into,
-        &(tegu_node_spec){.op = node->op,
-                          .inputs = inputs,
-                          .input_count = node->input_count,
-                          .type = tegu_unit_type(unit, &type),
-                          .attrs = node->attrs,
-                          .attr_count = tegu_op_get(node->op)->attr_count,
-                          .name = node->name,
-                          .loc = node->loc});
+    tegu_node_spec spec = tegu_node_spec_of(node, inputs);
+    spec.type = tegu_unit_type(unit, &type);
+    return tegu_graph_add(rw->into, &spec);
 }
 
 static tegu_value visit(tegu_rewriter *rw, tegu_value v)

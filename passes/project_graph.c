@@ -166,20 +166,10 @@ static tegu_value rebuild(builder *b, const tegu_node *node,
     bool given = tegu_op_kind_of(node->op) == TEGU_KIND_LEAF ||
                  node->op == TEGU_OP_RESHAPE || node->op == TEGU_OP_SLICE ||
                  node->op == TEGU_OP_BROADCAST;
-    tegu_node_spec spec = {.op = node->op,
-                           .inputs = inputs,
-                           .input_count = node->input_count,
-                           .attrs = node->attrs,
-                           .attr_count = tegu_op_get(node->op)->attr_count,
-                           .data = node->data,
-                           .data_borrowed = true,
-                           .body = node->body,
-                           .name = node->name,
-                           .loc = node->loc};
+    tegu_node_spec spec = tegu_node_spec_of(node, inputs);
     if (last)
         type.dims[type.rank - 1] = *last;
-    if (given)
-        spec.type = tegu_unit_type(b->into->unit, &type);
+    spec.type = given ? tegu_unit_type(b->into->unit, &type) : NULL;
     return tegu_graph_add(b->into, &spec);
 }
 

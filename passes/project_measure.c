@@ -35,15 +35,7 @@ static tegu_value add_node(tegu_graph *g, const tegu_node *node,
 {
     tegu_unit *unit = g->unit;
     tegu_value *inputs = TEGU_ARRAY(unit->arena, tegu_value, node->input_count);
-    tegu_node_spec spec = {.op = node->op,
-                           .inputs = inputs,
-                           .input_count = node->input_count,
-                           .type = node->type,
-                           .attrs = node->attrs,
-                           .attr_count = tegu_op_get(node->op)->attr_count,
-                           .data = node->data,
-                           .data_borrowed = true,
-                           .loc = node->loc};
+    tegu_node_spec spec = tegu_node_spec_of(node, inputs);
     tegu_attr name;
     for (uint32_t i = 0; i < node->input_count; i++)
         inputs[i] = map[node->inputs[i]];

@@ -150,9 +150,10 @@ static bool graph_work(counter *c, const frame *f)
 {
     tegu_arena *arena = c->unit->arena;
     const uint32_t *uses = tegu_graph_uses(f->graph, arena);
-    const bool *constant = tegu_graph_constant(f->graph, arena);
+    const bool *constant =
+        f->outer ? NULL : tegu_graph_constant(f->graph, arena);
     for (tegu_value v = 1; v < f->graph->nodes.count; v++)
-        if (uses[v] && (f->outer || !constant[v]) &&
+        if (uses[v] && !(constant && constant[v]) &&
             !node_work(c, f, tegu_graph_node(f->graph, v)))
             return false;
     return true;

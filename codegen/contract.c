@@ -13,7 +13,8 @@
  *                   tile the sums came from
  *
  * The buffer is what keeps the epilogue out of the tiles: it stays in the
- * first-level cache and costs about one K step in a hundred.
+ * first-level cache and costs about one K step in a hundred.  Thin products
+ * (a kept adapter's second one) are tiles of their own into buffers behind it.
  *
  * Rows are dealt to tiles evenly (7 rows are 4 + 3, not 6 + 1).  K above
  * 2048 is cut into stretches whose sums are added, which bounds both the
@@ -36,17 +37,26 @@
 
 typedef LLVMValueRef value;
 
+/* One sum of products: the kernel's own, or a thin one. */
+typedef struct product {
+    int64_t k, stride; /* stride: elements from one row of A to the next */
+    int64_t stretches, stretch; /* of K; stretch is the longest */
+    value row, tile[32];        /* tile[r]: r rows */
+    value a, w, buffer;         /* buffer: room for its sums */
+    value on;                   /* i1; NULL: always */
+} product;
+
 /* What the functions of one kernel have in common. */
 typedef struct shape {
     const tegu_contract *c;
     unsigned lanes, nv, mr;
     int64_t nr, panels;
-    int64_t stretches, stretch; /* of K; stretch is the longest */
-    int64_t block;              /* tiles in a block of rows, at most */
+    int64_t block; /* tiles in a block of rows, at most */
+    int64_t room;  /* elements of a product's buffer */
     LLVMTypeRef vector;
-    value finish, row, tile[32]; /* tile[r]: r rows */
-    value args, part, parts;     /* of NAME */
-    value a, w, buffer;
+    value finish;
+    value args, part, parts; /* of NAME */
+    product own, thin[TEGU_CONTRACT_THIN];
 } shape;
 
 static int64_t ceil_div(int64_t a, int64_t b)
@@ -67,14 +77,14 @@ static value at_constant(tegu_emitter *e, value base, int64_t index)
 /* ---- tiles ---- */
 
 /* acc[r][v] += A[r][k] * B[k][v]; `a` and `b` point to step k. */
-static void multiply_step(tegu_emitter *e, const shape *s, unsigned rows,
-                          value a, value b, value *acc)
+static void multiply_step(tegu_emitter *e, const shape *s, const product *p,
+                          unsigned rows, value a, value b, value *acc)
 {
     value panel[16];
     for (unsigned v = 0; v < s->nv; v++)
         panel[v] = tegu_emit_load(e, s->vector, at_constant(e, b, v * s->lanes),
                                   s->lanes * 4, NULL);
-    tegu_tile_step(e, rows, s->nv, a, s->c->a_stride, panel, acc);
+    tegu_tile_step(e, rows, s->nv, a, p->stride, panel, acc);
 }
 
 static value buffer_at(tegu_emitter *e, const shape *s, value buffer,
@@ -84,12 +94,12 @@ static value buffer_at(tegu_emitter *e, const shape *s, value buffer,
 }
 
 /* Starts (or finds) a function void (A, B, sums, depth). */
-static bool start_tile(tegu_emitter *e, const shape *s, const char *kind,
-                       unsigned rows, value *function)
+static bool start_tile(tegu_emitter *e, const shape *s, const product *p,
+                       const char *kind, unsigned rows, value *function)
 {
     char name[160];
     snprintf(name, sizeof name, "%s_%ux%u_k%lld_a%lld", kind, rows, s->nv,
-             (long long)s->c->k, (long long)s->c->a_stride);
+             (long long)p->k, (long long)p->stride);
     *function = LLVMGetNamedFunction(e->module, name);
     if (*function)
         return false;
@@ -103,17 +113,18 @@ static bool start_tile(tegu_emitter *e, const shape *s, const char *kind,
 }
 
 /* Several stretches: the buffer holds the sums so far. */
-static value emit_tile(tegu_emitter *e, const shape *s, unsigned rows)
+static value emit_tile(tegu_emitter *e, const shape *s, const product *p,
+                       unsigned rows)
 {
     value function, acc[TEGU_LOOP_VALUES];
     unsigned count = rows * s->nv;
-    bool whole = s->stretches == 1;
+    bool whole = p->stretches == 1;
     tegu_loop loop;
-    if (!start_tile(e, s, "tile", rows, &function))
+    if (!start_tile(e, s, p, "tile", rows, &function))
         return function;
     value a = LLVMGetParam(function, 0), b = LLVMGetParam(function, 1);
     value sums = LLVMGetParam(function, 2);
-    value depth = whole ? tegu_emit_int(e, s->c->k) : LLVMGetParam(function, 3);
+    value depth = whole ? tegu_emit_int(e, p->k) : LLVMGetParam(function, 3);
     for (unsigned i = 0; i < count; i++)
         acc[i] = whole ? LLVMConstNull(s->vector)
                        : tegu_emit_load(e, s->vector, buffer_at(e, s, sums, i),
@@ -122,7 +133,7 @@ static value emit_tile(tegu_emitter *e, const shape *s, unsigned rows)
                     tegu_emit_int(e, 1), count, acc);
     for (unsigned i = 0; i < count; i++)
         acc[i] = loop.value[i];
-    multiply_step(e, s, rows, at(e, a, loop.index),
+    multiply_step(e, s, p, rows, at(e, a, loop.index),
                   at(e, b, tegu_tile_times(e, loop.index, s->nr)), acc);
     tegu_loop_end(e, &loop, acc);
     for (unsigned i = 0; i < count; i++)
@@ -133,13 +144,13 @@ static value emit_tile(tegu_emitter *e, const shape *s, unsigned rows)
 }
 
 /* One row over all of K: `ways` interleaved sums per column vector. */
-static value emit_row(tegu_emitter *e, const shape *s)
+static value emit_row(tegu_emitter *e, const shape *s, const product *p)
 {
     value function, acc[TEGU_LOOP_VALUES];
     unsigned ways = s->nv < CHAINS ? CHAINS / s->nv : 1;
-    int64_t even = s->c->k - s->c->k % ways;
+    int64_t even = p->k - p->k % ways;
     tegu_loop loop;
-    if (!start_tile(e, s, "row", 1, &function))
+    if (!start_tile(e, s, p, "row", 1, &function))
         return function;
     value a = LLVMGetParam(function, 0), b = LLVMGetParam(function, 1);
     for (unsigned i = 0; i < ways * s->nv; i++)
@@ -152,11 +163,11 @@ static value emit_row(tegu_emitter *e, const shape *s)
     for (unsigned i = 0; i < ways * s->nv; i++)
         acc[i] = loop.value[i];
     for (unsigned u = 0; u < ways; u++)
-        multiply_step(e, s, 1, at_constant(e, here, u),
+        multiply_step(e, s, p, 1, at_constant(e, here, u),
                       at_constant(e, panel, u * s->nr), acc + u * s->nv);
     tegu_loop_end(e, &loop, acc);
-    for (int64_t i = even; i < s->c->k; i++)
-        multiply_step(e, s, 1, at_constant(e, a, i),
+    for (int64_t i = even; i < p->k; i++)
+        multiply_step(e, s, p, 1, at_constant(e, a, i),
                       at_constant(e, b, i * s->nr),
                       loop.value + (i - even) * s->nv);
     for (unsigned v = 0; v < s->nv; v++) {
@@ -172,6 +183,19 @@ static value emit_row(tegu_emitter *e, const shape *s)
 
 /* ---- buffer to Y ---- */
 
+/* What the epilogue makes of vector v of a row; thin sums lie behind. */
+static value finish_sum(tegu_emitter *e, const shape *s, value args, value sums,
+                        value row, value col, value acc, int64_t v, value mask)
+{
+    value more[TEGU_CONTRACT_THIN];
+    for (unsigned i = 0; i < s->c->thin_count; i++) {
+        int64_t at = (i + 1) * s->room + v * s->lanes;
+        more[i] = tegu_emit_load(e, s->vector, at_constant(e, sums, at),
+                                 s->lanes * 4, NULL);
+    }
+    return s->c->epilogue(s->c->data, e, args, row, col, acc, more, mask);
+}
+
 /* One row of a panel that has `columns` (at most NR) columns. */
 static void finish_row(tegu_emitter *e, const shape *s, value args, value sums,
                        value row, value col, value y, int64_t columns)
@@ -186,7 +210,7 @@ static void finish_row(tegu_emitter *e, const shape *s, value args, value sums,
                            s->lanes * 4, NULL);
         value column = tegu_tile_plus(e, col, tegu_emit_int(e, v * s->lanes));
         if (s->c->epilogue)
-            acc = s->c->epilogue(s->c->data, e, args, row, column, acc, mask);
+            acc = finish_sum(e, s, args, sums, row, column, acc, v, mask);
         tegu_emit_store(e, acc, at_constant(e, y, v * s->lanes), 4, mask);
     }
 }
@@ -237,16 +261,47 @@ static value emit_finish(tegu_emitter *e, const shape *s)
 
 /* ---- the walk ---- */
 
-static value panel_at(tegu_emitter *e, const shape *s, value panel)
+static value panel_at(tegu_emitter *e, const shape *s, const product *p,
+                      value panel)
 {
-    return at(e, s->w, tegu_tile_times(e, panel, s->c->k * s->nr));
+    return at(e, p->w, tegu_tile_times(e, panel, p->k * s->nr));
 }
 
 static void call_finish(tegu_emitter *e, const shape *s, value row, value rows,
                         value panel)
 {
-    value arguments[] = {s->args, s->buffer, row, rows, panel};
+    value arguments[] = {s->args, s->own.buffer, row, rows, panel};
     tegu_emit_call(e, s->finish, arguments, 5);
+}
+
+/* One product over K from `a` and `b` on, `depth` terms, of some rows; rows
+ * NULL: of one. */
+static void call_product(tegu_emitter *e, const shape *s, const product *p,
+                         value a, value b, value sums, value depth, value rows)
+{
+    value arguments[] = {a, b, sums, depth};
+    if (rows)
+        tegu_tile_call(e, p->tile, 2, s->mr, rows, arguments, 4);
+    else
+        tegu_emit_call(e, p->row, arguments, 4);
+}
+
+/* The thin products of the rows from `row` on, their sums `offset` elements
+ * into each buffer. */
+static void call_thin(tegu_emitter *e, const shape *s, value row, value rows,
+                      value panel, value offset)
+{
+    for (unsigned i = 0; i < s->c->thin_count; i++) {
+        const product *p = &s->thin[i];
+        tegu_if gate;
+        if (p->on)
+            tegu_if_begin(e, &gate, p->on);
+        call_product(e, s, p, at(e, p->a, tegu_tile_times(e, row, p->stride)),
+                     panel_at(e, s, p, panel), at(e, p->buffer, offset),
+                     tegu_emit_int(e, p->k), rows);
+        if (p->on)
+            tegu_if_end(e, &gate);
+    }
 }
 
 /* M = 1: this part's panels, one after the other. */
@@ -258,10 +313,11 @@ static void walk_row(tegu_emitter *e, const shape *s)
                     &hi);
     tegu_loop_begin(e, &loop, TEGU_LOOP_AS_IS, lo, hi, tegu_emit_int(e, 1), 0,
                     NULL);
-    value arguments[] = {s->a, panel_at(e, s, loop.index), s->buffer,
-                         tegu_emit_int(e, s->c->k)};
-    tegu_emit_call(e, s->row, arguments, 4);
-    call_finish(e, s, tegu_emit_int(e, 0), tegu_emit_int(e, 1), loop.index);
+    value zero = tegu_emit_int(e, 0);
+    call_product(e, s, &s->own, s->own.a, panel_at(e, s, &s->own, loop.index),
+                 s->own.buffer, tegu_emit_int(e, s->own.k), NULL);
+    call_thin(e, s, zero, NULL, loop.index, zero);
+    call_finish(e, s, zero, tegu_emit_int(e, 1), loop.index);
     tegu_loop_end(e, &loop, NULL);
 }
 
@@ -274,16 +330,17 @@ static value next(tegu_emitter *e, value index)
 static void walk_tiles(tegu_emitter *e, const shape *s, const tegu_tiling *t,
                        value lo, value hi, value panel)
 {
+    const product *p = &s->own;
     tegu_loop loop;
-    value b = panel_at(e, s, panel);
+    value b = panel_at(e, s, p, panel);
     tegu_loop_begin(e, &loop, TEGU_LOOP_AS_IS, lo, hi, tegu_emit_int(e, 1), 0,
                     NULL);
     value row = tegu_tile_first(e, t, loop.index);
     value rows = LLVMBuildSub(
         e->builder, tegu_tile_first(e, t, next(e, loop.index)), row, "");
-    value arguments[] = {at(e, s->a, tegu_tile_times(e, row, s->c->a_stride)),
-                         b, s->buffer, tegu_emit_int(e, s->c->k)};
-    tegu_tile_call(e, s->tile, 2, s->mr, rows, arguments, 4);
+    call_product(e, s, p, at(e, p->a, tegu_tile_times(e, row, p->stride)), b,
+                 p->buffer, tegu_emit_int(e, p->k), rows);
+    call_thin(e, s, row, rows, panel, tegu_emit_int(e, 0));
     call_finish(e, s, row, rows, panel);
     tegu_loop_end(e, &loop, NULL);
 }
@@ -294,32 +351,39 @@ static void clear_buffer(tegu_emitter *e, const shape *s, value rows)
     tegu_loop_begin(e, &loop, TEGU_LOOP_AS_IS, tegu_emit_int(e, 0),
                     tegu_tile_times(e, rows, s->nv), tegu_emit_int(e, 1), 0,
                     NULL);
-    tegu_emit_store(e, LLVMConstNull(s->vector),
-                    at(e, s->buffer, tegu_tile_times(e, loop.index, s->lanes)),
-                    s->lanes * 4, NULL);
+    tegu_emit_store(
+        e, LLVMConstNull(s->vector),
+        at(e, s->own.buffer, tegu_tile_times(e, loop.index, s->lanes)),
+        s->lanes * 4, NULL);
     tegu_loop_end(e, &loop, NULL);
 }
 
-/* Tiles [lo, hi) of one group over the stretch of K that starts at k. */
+/* Tiles [lo, hi) of one group over the stretch of K that starts at k; k NULL:
+ * of the thin products. */
 static void walk_stretch(tegu_emitter *e, const shape *s, const tegu_tiling *t,
                          value lo, value hi, value panel, value k)
 {
     LLVMBuilderRef b = e->builder;
+    const product *p = &s->own;
     tegu_loop loop;
     value base = tegu_tile_first(e, t, lo);
-    value left = LLVMBuildSub(b, tegu_emit_int(e, s->c->k), k, "");
-    value depth = tegu_tile_least(e, left, tegu_emit_int(e, s->stretch));
-    value weights = at(e, panel_at(e, s, panel), tegu_tile_times(e, k, s->nr));
     tegu_loop_begin(e, &loop, TEGU_LOOP_COUNTED, lo, hi, tegu_emit_int(e, 1), 0,
                     NULL);
     value row = tegu_tile_first(e, t, loop.index);
     value rows =
         LLVMBuildSub(b, tegu_tile_first(e, t, next(e, loop.index)), row, "");
     value offset = tegu_tile_times(e, LLVMBuildSub(b, row, base, ""), s->nr);
-    value a = at(e, s->a,
-                 tegu_tile_plus(e, tegu_tile_times(e, row, s->c->a_stride), k));
-    value arguments[] = {a, weights, at(e, s->buffer, offset), depth};
-    tegu_tile_call(e, s->tile, 2, s->mr, rows, arguments, 4);
+    if (k) {
+        value left = LLVMBuildSub(b, tegu_emit_int(e, p->k), k, "");
+        value depth = tegu_tile_least(e, left, tegu_emit_int(e, p->stretch));
+        value first = tegu_tile_plus(e, tegu_tile_times(e, row, p->stride), k);
+        value weights =
+            at(e, panel_at(e, s, p, panel), tegu_tile_times(e, k, s->nr));
+        call_product(e, s, p, at(e, p->a, first), weights,
+                     at(e, p->buffer, offset), depth, rows);
+    } else {
+        call_thin(e, s, row, rows, panel, offset);
+    }
     tegu_loop_end(e, &loop, NULL);
 }
 
@@ -336,10 +400,12 @@ static void walk_groups(tegu_emitter *e, const shape *s, const tegu_tiling *t,
     value rows = LLVMBuildSub(e->builder, tegu_tile_first(e, t, end), row, "");
     clear_buffer(e, s, rows);
     tegu_loop_begin(e, &stretch, TEGU_LOOP_COUNTED, tegu_emit_int(e, 0),
-                    tegu_emit_int(e, s->c->k), tegu_emit_int(e, s->stretch), 0,
-                    NULL);
+                    tegu_emit_int(e, s->own.k),
+                    tegu_emit_int(e, s->own.stretch), 0, NULL);
     walk_stretch(e, s, t, group.index, end, panel, stretch.index);
     tegu_loop_end(e, &stretch, NULL);
+    if (s->c->thin_count)
+        walk_stretch(e, s, t, group.index, end, panel, NULL);
     call_finish(e, s, row, rows, panel);
     tegu_loop_end(e, &group, NULL);
 }
@@ -369,7 +435,7 @@ static void walk_rows(tegu_emitter *e, const shape *s, value m)
     value block = LLVMBuildUDiv(b, loop.index, count, "");
     value panel = LLVMBuildURem(b, loop.index, count, "");
     tegu_emit_share(e, t.tiles, block, blocks, &from, &to);
-    if (s->stretches == 1)
+    if (s->own.stretches == 1)
         walk_tiles(e, s, &t, from, to, panel);
     else
         walk_groups(e, s, &t, from, to, panel);
@@ -377,6 +443,14 @@ static void walk_rows(tegu_emitter *e, const shape *s, value m)
 }
 
 /* ---- the kernel ---- */
+
+static void measure_product(product *p, int64_t k, int64_t stride)
+{
+    p->k = k;
+    p->stride = stride;
+    p->stretches = ceil_div(k, STRETCH);
+    p->stretch = ceil_div(k, p->stretches);
+}
 
 static void measure(tegu_emitter *e, const tegu_contract *c, shape *s)
 {
@@ -386,8 +460,10 @@ static void measure(tegu_emitter *e, const tegu_contract *c, shape *s)
     s->mr = tegu_target_tile(e->target, c->n).mr;
     s->nr = tegu_target_panel(e->target, c->n);
     s->panels = ceil_div(c->n, s->nr);
-    s->stretches = ceil_div(c->k, STRETCH);
-    s->stretch = ceil_div(c->k, s->stretches);
+    measure_product(&s->own, c->k, c->a_stride);
+    for (unsigned i = 0; i < c->thin_count; i++)
+        measure_product(&s->thin[i], c->thin[i].k, c->thin[i].stride);
+    s->room = (s->own.stretches == 1 ? 1 : GROUP) * s->mr * s->nr;
     /* Rows of A that share the second-level cache with a panel; for long K
      * enough to read the weights from memory only every MIN_BLOCK tiles. */
     int64_t rows = (int64_t)(e->target->l2 / 2) / (4 * c->k);
@@ -395,23 +471,53 @@ static void measure(tegu_emitter *e, const tegu_contract *c, shape *s)
     s->vector = tegu_emit_type(e->f32, s->lanes);
 }
 
+static void emit_functions(tegu_emitter *e, const shape *s, product *p)
+{
+    for (unsigned r = 2; r <= s->mr; r++)
+        p->tile[r] = emit_tile(e, s, p, r);
+    p->row = emit_row(e, s, p);
+}
+
+/* What the kernel's arguments say about its products. */
+static void read_products(tegu_emitter *e, shape *s)
+{
+    const tegu_contract *c = s->c;
+    value buffers = tegu_emit_stack(
+        e, e->f32, (uint64_t)((c->thin_count + 1) * s->room), 64);
+    s->own.a = tegu_emit_slot_ptr(e, s->args, c->slot_a);
+    s->own.w = tegu_emit_slot_ptr(e, s->args, c->slot_w);
+    s->own.buffer = buffers;
+    for (unsigned i = 0; i < c->thin_count; i++) {
+        const tegu_contract_thin *thin = &c->thin[i];
+        product *p = &s->thin[i];
+        p->a = at_constant(e, tegu_emit_slot_ptr(e, s->args, thin->slot_a),
+                           thin->start);
+        p->w = tegu_emit_slot_ptr(e, s->args, thin->slot_w);
+        p->buffer = at_constant(e, buffers, (i + 1) * s->room);
+        if (thin->slot_gate < 0)
+            continue;
+        value gate = tegu_emit_load(
+            e, e->f32,
+            tegu_emit_slot_ptr(e, s->args, (unsigned)thin->slot_gate), 4, NULL);
+        p->on = LLVMBuildFCmp(e->builder, LLVMRealUNE, gate,
+                              LLVMConstReal(e->f32, 0), "");
+    }
+}
+
 value tegu_emit_contract(tegu_emitter *e, const tegu_contract *c)
 {
     shape s = {0};
     tegu_if single, some;
     measure(e, c, &s);
-    for (unsigned r = 2; r <= s.mr; r++)
-        s.tile[r] = emit_tile(e, &s, r);
-    s.row = emit_row(e, &s);
+    emit_functions(e, &s, &s.own);
+    for (unsigned i = 0; i < c->thin_count; i++)
+        emit_functions(e, &s, &s.thin[i]);
     s.finish = emit_finish(e, &s);
     value self = tegu_emit_kernel(e, c->name);
-    int64_t tiles = s.stretches == 1 ? 1 : GROUP;
-    s.buffer = tegu_emit_stack(e, e->f32, (uint64_t)(tiles * s.mr * s.nr), 64);
     s.args = LLVMGetParam(self, 0);
     s.part = LLVMGetParam(self, 1);
     s.parts = LLVMGetParam(self, 2);
-    s.a = tegu_emit_slot_ptr(e, s.args, c->slot_a);
-    s.w = tegu_emit_slot_ptr(e, s.args, c->slot_w);
+    read_products(e, &s);
     value m = tegu_emit_slot_i64(e, s.args, c->slot_m);
     tegu_if_begin(
         e, &single,

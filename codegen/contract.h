@@ -25,15 +25,26 @@
 /*
  * What becomes of a sum before it is stored.  `acc` is a vector of
  * target->lanes columns of `row`, starting at column `col` (both i64); the
- * result has the same type.  `args` is the kernel's argument array.  `mask`
- * is NULL, or a vector of i1 that is false in the lanes past the last
- * column, where nothing may be read.  Called a few times per kernel, inside a
- * loop over rows; it may emit control flow.
+ * result has the same type.  more[i] are the sums of the i-th thin product
+ * there; of one that is switched off anything.  `args` is the kernel's argument
+ * array.  `mask` is NULL, or a vector of i1 that is false in the lanes past the
+ * last column, where nothing may be read.  Called a few times per kernel,
+ * inside a loop over rows; it may emit control flow.
  */
 typedef LLVMValueRef tegu_epilogue(void *data, tegu_emitter *e,
                                    LLVMValueRef args, LLVMValueRef row,
                                    LLVMValueRef col, LLVMValueRef acc,
-                                   LLVMValueRef mask);
+                                   const LLVMValueRef *more, LLVMValueRef mask);
+
+enum { TEGU_CONTRACT_THIN = 8 };
+
+/* Another product of the same shape, over few terms, for the epilogue: columns
+ * [start, start + k) of an A with `stride` columns, with a packed W. */
+typedef struct tegu_contract_thin {
+    int64_t k, start, stride;
+    unsigned slot_a, slot_w;
+    int slot_gate; /* of an f32: computed unless it is 0; -1: always */
+} tegu_contract_thin;
 
 typedef struct tegu_contract {
     const char *name;
@@ -42,6 +53,8 @@ typedef struct tegu_contract {
     int64_t y_stride;
     unsigned slot_m; /* i64: rows, may be 0 */
     unsigned slot_a, slot_w, slot_y;
+    tegu_contract_thin thin[TEGU_CONTRACT_THIN];
+    unsigned thin_count;
     tegu_epilogue *epilogue; /* NULL: store the sums */
     void *data;
 } tegu_contract;

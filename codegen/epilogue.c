@@ -12,6 +12,7 @@ typedef struct call {
     const tegu_epilogue_data *d;
     tegu_emitter *e;
     LLVMValueRef args, row, col, mask;
+    const LLVMValueRef *more;
     unsigned lanes;
     LLVMValueRef *done; /* per value of the body */
 } call;
@@ -84,48 +85,13 @@ static LLVMValueRef scalar_leaf(call *c, const tegu_node *node)
     return tegu_emit_splat(e, x, c->lanes);
 }
 
-static const tegu_body_thin *thin_of(const tegu_body_contract *form,
-                                     tegu_value v)
+/* The sums of a thin contraction; body.c numbered them. */
+static LLVMValueRef thin_sums(const call *c, tegu_value v)
 {
     uint32_t i = 0;
-    while (form->thin[i].node != v)
+    while (c->d->form->thin[i].node != v)
         i++;
-    return &form->thin[i];
-}
-
-/* The sums of a thin contraction for these columns: a row's k numbers, each
- * times its step of the panel that holds the columns. */
-static LLVMValueRef thin_sums(call *c, const tegu_body_thin *thin)
-{
-    tegu_emitter *e = c->e;
-    LLVMBuilderRef b = e->builder;
-    int64_t width = tegu_target_panel(e->target, c->d->form->n);
-    LLVMTypeRef vector = tegu_emit_type(e->f32, c->lanes);
-    LLVMValueRef first = LLVMBuildURem(b, c->col, tegu_emit_int(e, width), "");
-    LLVMValueRef at = LLVMBuildNSWSub(b, c->col, first, "");
-    at = LLVMBuildNSWMul(b, at, tegu_emit_int(e, thin->k), "");
-    at = LLVMBuildNSWAdd(b, at, first, "");
-    LLVMValueRef row =
-        LLVMBuildNSWMul(b, c->row, tegu_emit_int(e, thin->stride), "");
-    LLVMValueRef x = tegu_emit_at(
-        e, e->f32, tegu_emit_slot_ptr(e, c->args, TEGU_SLOT_OPERAND + thin->a),
-        row);
-    LLVMValueRef panel = tegu_emit_at(
-        e, e->f32, tegu_emit_slot_ptr(e, c->args, TEGU_SLOT_OPERAND + thin->b),
-        at);
-    LLVMValueRef sum = LLVMConstNull(vector);
-    for (int64_t j = 0; j < thin->k; j++) {
-        LLVMValueRef one = tegu_emit_load(
-            e, e->f32,
-            tegu_emit_at(e, e->f32, x, tegu_emit_int(e, thin->start + j)), 4,
-            NULL);
-        LLVMValueRef step = tegu_emit_load(
-            e, vector,
-            tegu_emit_at(e, e->f32, panel, tegu_emit_int(e, j * width)),
-            c->lanes * 4, NULL);
-        sum = tegu_emit_fma(e, tegu_emit_splat(e, one, c->lanes), step, sum);
-    }
-    return sum;
+    return c->more[i];
 }
 
 static LLVMValueRef value_of(call *c, tegu_value v)
@@ -138,7 +104,7 @@ static LLVMValueRef value_of(call *c, tegu_value v)
     if (node->op == TEGU_OP_ARG) {
         c->done[v] = load_arg(c, node);
     } else if (node->op == TEGU_OP_CONTRACT) {
-        c->done[v] = thin_sums(c, thin_of(c->d->form, v));
+        c->done[v] = thin_sums(c, v);
     } else if (node->op == TEGU_OP_BROADCAST) {
         c->done[v] = value_of(c, node->inputs[0]);
     } else if (tegu_op_kind_of(node->op) == TEGU_KIND_LEAF) {
@@ -154,7 +120,8 @@ static LLVMValueRef value_of(call *c, tegu_value v)
 
 LLVMValueRef tegu_epilogue_emit(void *data, tegu_emitter *e, LLVMValueRef args,
                                 LLVMValueRef row, LLVMValueRef col,
-                                LLVMValueRef acc, LLVMValueRef mask)
+                                LLVMValueRef acc, const LLVMValueRef *more,
+                                LLVMValueRef mask)
 {
     const tegu_epilogue_data *d = data;
     tegu_mark mark = tegu_arena_mark(d->scratch);
@@ -163,6 +130,7 @@ LLVMValueRef tegu_epilogue_emit(void *data, tegu_emitter *e, LLVMValueRef args,
               .args = args,
               .row = row,
               .col = col,
+              .more = more,
               .mask = mask,
               .lanes = tegu_emit_lanes(LLVMTypeOf(acc))};
     c.done = TEGU_ARRAY(d->scratch, LLVMValueRef, d->body->graph->nodes.count);

@@ -18,6 +18,7 @@ typedef struct tegu_epilogue_data {
 /* A tegu_epilogue; `data` is a tegu_epilogue_data. */
 LLVMValueRef tegu_epilogue_emit(void *data, tegu_emitter *e, LLVMValueRef args,
                                 LLVMValueRef row, LLVMValueRef col,
-                                LLVMValueRef acc, LLVMValueRef mask);
+                                LLVMValueRef acc, const LLVMValueRef *more,
+                                LLVMValueRef mask);
 
 #endif

@@ -136,6 +136,17 @@ int32_t tegu_kernels_contract(tegu_kernels *k, const tegu_body *body,
     };
     if (body->root != c->node)
         contract.epilogue = tegu_epilogue_emit;
+    for (; contract.thin_count < c->thin_count; contract.thin_count++) {
+        const tegu_body_thin *thin = &c->thin[contract.thin_count];
+        contract.thin[contract.thin_count] = (tegu_contract_thin){
+            .k = thin->k,
+            .start = thin->start,
+            .stride = thin->stride,
+            .slot_a = TEGU_SLOT_OPERAND + thin->a,
+            .slot_w = TEGU_SLOT_OPERAND + thin->b,
+            .slot_gate = -1,
+        };
+    }
     tegu_emit_contract(emitter_of(k, TEGU_FAMILY_CONTRACT), &contract);
     return enter(k, &key, contract.name);
 }

@@ -18,7 +18,25 @@
 #include "codegen/math.h"
 #include "tests/unit/codegen/harness.h"
 
-enum { SLOT_M, SLOT_A, SLOT_W, SLOT_Y, SLOT_BIAS, SLOT_RESIDUAL, SLOT_COUNT };
+enum {
+    SLOT_M,
+    SLOT_A,
+    SLOT_W,
+    SLOT_Y,
+    SLOT_BIAS,
+    SLOT_RESIDUAL,
+    SLOT_THIN_A,
+    SLOT_THIN_W,
+    SLOT_GATED_W = SLOT_THIN_W + 1,
+    SLOT_GATE,
+    SLOT_COUNT
+};
+
+/* Two thin products of one A: the first always there, the other gated. */
+enum { THIN = 2, THIN_STRIDE = 13 };
+static const struct {
+    int64_t k, start;
+} thins[THIN] = {{3, 1}, {8, 4}};
 
 /* Rows are further apart than they are long: what lies between must stay. */
 #define A_GAP 5
@@ -41,11 +59,11 @@ static const char *kernel_name(const shape *s, char *name, size_t size)
     return name;
 }
 
-/* residual[row, col] + silu(acc + bias[col]) */
+/* residual[row, col] + silu(acc + bias[col]) + thin, + gated if it is on */
 static LLVMValueRef fused_epilogue(void *data, tegu_emitter *e,
                                    LLVMValueRef args, LLVMValueRef row,
                                    LLVMValueRef col, LLVMValueRef acc,
-                                   LLVMValueRef mask)
+                                   const LLVMValueRef *more, LLVMValueRef mask)
 {
     const shape *s = data;
     LLVMTypeRef type = LLVMTypeOf(acc);
@@ -58,7 +76,15 @@ static LLVMValueRef fused_epilogue(void *data, tegu_emitter *e,
         tegu_emit_load(e, type, tegu_emit_at(e, e->f32, bias, col), 4, mask);
     LLVMValueRef r = tegu_emit_load(
         e, type, tegu_emit_at(e, e->f32, residual, index), 4, mask);
-    return tegu_emit_fadd(e, tegu_math_silu(e, tegu_emit_fadd(e, acc, b)), r);
+    LLVMValueRef y =
+        tegu_emit_fadd(e, tegu_math_silu(e, tegu_emit_fadd(e, acc, b)), r);
+    y = tegu_emit_fadd(e, y, more[0]);
+    LLVMValueRef gate = tegu_emit_load(
+        e, e->f32, tegu_emit_slot_ptr(e, args, SLOT_GATE), 4, NULL);
+    LLVMValueRef on = LLVMBuildFCmp(e->builder, LLVMRealUNE, gate,
+                                    LLVMConstReal(e->f32, 0), "");
+    return LLVMBuildSelect(e->builder, on, tegu_emit_fadd(e, y, more[1]), y,
+                           "");
 }
 
 static void emit_shapes(void *data, tegu_emitter *e)
@@ -78,6 +104,14 @@ static void emit_shapes(void *data, tegu_emitter *e)
                            .slot_y = SLOT_Y,
                            .epilogue = r->fused ? fused_epilogue : NULL,
                            .data = (void *)&r->shapes[i]};
+        for (unsigned t = 0; r->fused && t < THIN; t++)
+            c.thin[c.thin_count++] =
+                (tegu_contract_thin){.k = thins[t].k,
+                                     .start = thins[t].start,
+                                     .stride = THIN_STRIDE,
+                                     .slot_a = SLOT_THIN_A,
+                                     .slot_w = SLOT_THIN_W + t,
+                                     .slot_gate = t ? SLOT_GATE : -1};
         tegu_emit_contract(e, &c);
     }
 }
@@ -89,6 +123,8 @@ typedef struct operands {
     float *a, *w, *packed, *y, *bias, *residual;
     size_t packed_bytes;
     double *sum, *size; /* (rows, n): sum a w, sum |a w| */
+    float *thin_a, *thin_w[THIN], *thin_packed[THIN];
+    size_t thin_bytes[THIN];
 } operands;
 
 static void fill(float *x, size_t count, uint64_t seed)
@@ -98,21 +134,36 @@ static void fill(float *x, size_t count, uint64_t seed)
         x[i] = noise_next(&n);
 }
 
+/* sum a w over k terms; *size: of |a w| */
+static double dot(const float *a, const float *w, int64_t k, double *size)
+{
+    double sum = 0;
+    *size = 0;
+    for (int64_t l = 0; l < k; l++) {
+        double term = (double)a[l] * (double)w[l];
+        sum += term;
+        *size += fabs(term);
+    }
+    return sum;
+}
+
 static void reference(operands *o)
 {
     int64_t n = o->s->n, k = o->s->k;
     for (int64_t i = 0; i < o->rows; i++)
-        for (int64_t j = 0; j < n; j++) {
-            double sum = 0, size = 0;
-            for (int64_t l = 0; l < k; l++) {
-                double term =
-                    (double)o->a[i * (k + A_GAP) + l] * (double)o->w[j * k + l];
-                sum += term;
-                size += fabs(term);
-            }
-            o->sum[i * n + j] = sum;
-            o->size[i * n + j] = size;
-        }
+        for (int64_t j = 0; j < n; j++)
+            o->sum[i * n + j] = dot(o->a + i * (k + A_GAP), o->w + j * k, k,
+                                    &o->size[i * n + j]);
+}
+
+/* W [n, k] packed. */
+static float *packed(const float *w, int64_t n, int64_t k, unsigned panel,
+                     size_t *bytes)
+{
+    assert_true(tegu_pack_size(n, k, panel, bytes));
+    float *out = floats(*bytes / sizeof(float));
+    tegu_pack_panels(out, w, n, k, k, 1, panel, 0, (n + panel - 1) / panel);
+    return out;
 }
 
 static operands operands_of(const shape *s, int64_t rows, unsigned panel)
@@ -130,10 +181,16 @@ static operands operands_of(const shape *s, int64_t rows, unsigned panel)
     fill(o.w, n * k, 2);
     fill(o.bias, n, 3);
     fill(o.residual, m * n, 4);
-    assert_true(tegu_pack_size(s->n, s->k, panel, &o.packed_bytes));
-    o.packed = floats(o.packed_bytes / sizeof(float));
-    tegu_pack_panels(o.packed, o.w, s->n, s->k, s->k, 1, panel, 0,
-                     (s->n + panel - 1) / panel);
+    o.packed = packed(o.w, s->n, s->k, panel, &o.packed_bytes);
+    o.thin_a = floats(m * THIN_STRIDE);
+    fill(o.thin_a, m * THIN_STRIDE, 5);
+    for (int t = 0; t < THIN; t++) {
+        size_t count = n * (size_t)thins[t].k;
+        o.thin_w[t] = floats(count);
+        fill(o.thin_w[t], count, 6 + (uint64_t)t);
+        o.thin_packed[t] =
+            packed(o.thin_w[t], s->n, thins[t].k, panel, &o.thin_bytes[t]);
+    }
     reference(&o);
     return o;
 }
@@ -143,6 +200,11 @@ static void operands_free(operands *o)
     free(o->a);
     free(o->w);
     free(o->packed);
+    free(o->thin_a);
+    for (int t = 0; t < THIN; t++) {
+        free(o->thin_w[t]);
+        free(o->thin_packed[t]);
+    }
     free(o->y);
     free(o->bias);
     free(o->residual);
@@ -150,16 +212,26 @@ static void operands_free(operands *o)
     free(o->size);
 }
 
-static void check_element(const operands *o, bool fused, int64_t i, int64_t j,
+/* Runs of a fused kernel: with the gated product switched off and on. */
+typedef enum form { PLAIN, FUSED_OFF, FUSED_ON } form;
+
+static void check_element(const operands *o, form as, int64_t i, int64_t j,
                           int64_t m, int64_t parts)
 {
     int64_t n = o->s->n;
     double want = o->sum[i * n + j];
     double most = ((double)o->s->k + 2) * 0x1p-24 * o->size[i * n + j];
-    if (fused) {
+    if (as != PLAIN) {
         double x = want + (double)o->bias[j];
         want = x / (1 + exp(-x)) + (double)o->residual[i * n + j];
         most = 1.2 * most + 4e-7 * (fabs(x) + 1);
+    }
+    for (int t = 0; t < (int)as; t++) {
+        int64_t k = thins[t].k;
+        double size;
+        want += dot(o->thin_a + i * THIN_STRIDE + thins[t].start,
+                    o->thin_w[t] + j * k, k, &size);
+        most += ((double)k + 4) * 0x1p-24 * (size + fabs(want));
     }
     float got = o->y[i * (n + Y_GAP) + j];
     if (!(fabs(got - want) <= most))
@@ -169,9 +241,10 @@ static void check_element(const operands *o, bool fused, int64_t i, int64_t j,
                  want, most);
 }
 
-static void check_call(runner *r, operands *o, bool fused, int64_t m,
+static void check_call(runner *r, operands *o, form as, int64_t m,
                        int64_t parts)
 {
+    float gate = as == FUSED_ON ? -0.5f : 0;
     int64_t n = o->s->n, stride = n + Y_GAP;
     size_t size = sizeof(float);
     char name[64];
@@ -183,13 +256,18 @@ static void check_call(runner *r, operands *o, bool fused, int64_t m,
         [SLOT_W] = {o->packed, o->packed_bytes, 0},
         [SLOT_Y] = {o->y, (size_t)(o->rows * stride) * size, 0},
         [SLOT_BIAS] = {o->bias, (size_t)n * size, 0},
-        [SLOT_RESIDUAL] = {o->residual, (size_t)(o->rows * n) * size, 0}};
+        [SLOT_RESIDUAL] = {o->residual, (size_t)(o->rows * n) * size, 0},
+        [SLOT_THIN_A] = {o->thin_a, (size_t)(o->rows * THIN_STRIDE) * size, 0},
+        [SLOT_THIN_W] = {o->thin_packed[0], o->thin_bytes[0], 0},
+        [SLOT_GATE] = {&gate, sizeof gate, 0}};
+    if (as == FUSED_ON) /* else a null pointer, which nothing may read */
+        slots[SLOT_GATED_W] = (slot){o->thin_packed[1], o->thin_bytes[1], 0};
     runner_call(r, kernel_name(o->s, name, sizeof name), slots, SLOT_COUNT,
                 parts);
     for (int64_t i = 0; i < o->rows; i++)
         for (int64_t j = 0; j < stride; j++) {
             if (i < m && j < n)
-                check_element(o, fused, i, j, m, parts);
+                check_element(o, as, i, j, m, parts);
             else
                 assert_true(o->y[i * stride + j] == UNTOUCHED);
         }
@@ -215,7 +293,9 @@ static void check_shapes(const char *target, request *q, const int64_t *ms,
                                  tegu_target_panel(&r.target, q->shapes[i].n));
         for (size_t j = 0; j < ms_count; j++)
             for (int64_t parts = 1; parts <= most_parts; parts++)
-                check_call(&r, &o, q->fused, ms[j], parts);
+                for (form as = q->fused ? FUSED_OFF : PLAIN;
+                     as <= (q->fused ? FUSED_ON : PLAIN); as++)
+                    check_call(&r, &o, as, ms[j], parts);
         operands_free(&o);
     }
     runner_close(&r);

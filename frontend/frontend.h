@@ -50,8 +50,9 @@ bool tegu_write_language(tegu_unit *unit, const tegu_write_options *options,
 bool tegu_write_needs_weights(const tegu_unit *unit);
 
 /* Writes the language for a Hugging Face folder: what a person would write.
- * weights names are relative to the folder. */
+ * weights names are relative to the folder.  *config is the file that the
+ * text was made from, in the arena. */
 bool tegu_import_hf(tegu_arena *arena, tegu_diag *diag, const char *folder,
-                    tegu_text *out);
+                    tegu_text *out, tegu_file *config);
 
 #endif

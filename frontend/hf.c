@@ -439,7 +439,7 @@ static void import(tegu_hf *hf)
 }
 
 bool tegu_import_hf(tegu_arena *arena, tegu_diag *diag, const char *folder,
-                    tegu_text *out)
+                    tegu_text *out, tegu_file *config)
 {
     tegu_text text = {.arena = arena};
     tegu_hf hf = {.arena = arena,
@@ -452,6 +452,7 @@ bool tegu_import_hf(tegu_arena *arena, tegu_diag *diag, const char *folder,
     const char *path = tegu_path_join(arena, folder, "config.json");
     if (!tegu_json_open(arena, diag, path, largest_config, &hf.config.json))
         return false;
+    *config = hf.config.json.file;
     import(&hf);
     tegu_json_close(&hf.config.json);
     if (tegu_diag_errors(diag) > before)

@@ -8,7 +8,6 @@
  * never outlive the call that parsed them.
  */
 #include "frontend/json.h"
-#include "ir/base/io.h"
 
 #include <string.h>
 
@@ -42,13 +41,18 @@ json_t *tegu_json_parse(tegu_arena *arena, const char *text, size_t size,
     return root;
 }
 
+static const char *text_of(const tegu_json *json)
+{
+    return (const char *)json->file.data;
+}
+
 static tegu_loc loc_at(const tegu_json *json, size_t at, size_t length)
 {
     tegu_loc loc = {
         .file = json->path, .line = 1, .column = 1, .length = (uint32_t)length};
-    for (size_t i = 0; i < at && i < json->size; i++) {
+    for (size_t i = 0; i < at && i < json->file.size; i++) {
         loc.column++;
-        if (json->text[i] == '\n') {
+        if (json->file.data[i] == '\n') {
             loc.line++;
             loc.column = 1;
         }
@@ -59,17 +63,15 @@ static tegu_loc loc_at(const tegu_json *json, size_t at, size_t length)
 bool tegu_json_open(tegu_arena *arena, tegu_diag *diag, const char *path,
                     size_t limit, tegu_json *json)
 {
-    tegu_file file;
     const char *error;
     *json = (tegu_json){.path = path};
-    if (!tegu_file_read(arena, path, limit, &file, &error))
+    if (!tegu_file_read(arena, path, limit, &json->file, &error))
         return tegu_error(diag, tegu_loc_file(path), TEGU_E_NO_INPUT, "%s",
                           error);
-    json->text = (const char *)file.data;
-    json->size = file.size;
-    tegu_diag_source(diag, path, json->text, json->size);
+    const char *text = text_of(json);
+    tegu_diag_source(diag, path, text, json->file.size);
     size_t at = 0;
-    json->root = tegu_json_parse(arena, json->text, json->size, &at, &error);
+    json->root = tegu_json_parse(arena, text, json->file.size, &at, &error);
     if (!json->root)
         return tegu_error(diag, loc_at(json, at, 1), TEGU_E_JSON, "%s", error);
     return true;
@@ -164,9 +166,10 @@ size_t tegu_json_find(const char *text, size_t size, const char *const *keys)
 
 tegu_loc tegu_json_loc(const tegu_json *json, const char *const *keys)
 {
-    size_t at = tegu_json_find(json->text, json->size, keys);
-    scan s = {.text = json->text, .size = json->size, .at = at};
-    if (at < json->size && json->text[at] == '"')
+    size_t size = json->file.size;
+    size_t at = tegu_json_find(text_of(json), size, keys);
+    scan s = {.text = text_of(json), .size = size, .at = at};
+    if (at < size && text_of(json)[at] == '"')
         skip_string(&s);
     return loc_at(json, at, s.at > at ? s.at - at : 1);
 }

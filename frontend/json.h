@@ -8,13 +8,13 @@
 #define TEGU_FRONTEND_JSON_H
 
 #include "ir/base/diag.h"
+#include "ir/base/io.h"
 #include <jansson.h>
 
 typedef struct tegu_json {
     const char *path;
-    const char *text; /* in the arena; NUL behind it */
-    size_t size;
-    json_t *root; /* an object */
+    tegu_file file; /* its text, in the arena; NUL behind it */
+    json_t *root;   /* an object */
 } tegu_json;
 
 /* Reads a file that holds one JSON object, of at most `limit` bytes; false

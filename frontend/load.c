@@ -247,13 +247,16 @@ static tegu_unit *load_folder(tegu_arena *arena, tegu_diag *diag,
                               const tegu_load_options *options)
 {
     tegu_text text = {.arena = arena};
-    if (!tegu_import_hf(arena, diag, folder, &text))
+    tegu_file config;
+    if (!tegu_import_hf(arena, diag, folder, &text, &config))
         return NULL;
     const char *path = tegu_path_join(arena, folder, "<imported>.tegu");
     tegu_unit *unit = tegu_language_load(
         arena, diag, path, tegu_text_cstr(&text), text.count, options);
-    if (unit)
-        unit->source = tegu_intern_cstr(unit->names, folder);
+    if (!unit)
+        return NULL;
+    tegu_vec_push(arena, &unit->files, config);
+    unit->source = tegu_intern_cstr(unit->names, folder);
     return unit;
 }
 

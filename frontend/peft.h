@@ -64,8 +64,9 @@ typedef struct tegu_adapter {
     const char *name; /* last part of the path */
     const char *path; /* of the tensors */
     const char *config_path;
-    tegu_file file;
-    bool gguf; /* rows of q and k are in GGUF's order */
+    tegu_file file;   /* of the tensors */
+    tegu_file config; /* data NULL: none was read */
+    bool gguf;        /* rows of q and k are in GGUF's order */
     tegu_adapter_targets targets;
     TEGU_VEC(tegu_stored_tensor) tensors;
     TEGU_VEC(tegu_adapter_site) sites;
@@ -95,8 +96,9 @@ tegu_adapter *tegu_adapter_open(tegu_arena *arena, tegu_diag *diag,
 void tegu_adapter_close(tegu_adapter *adapter);
 
 /* Adapts the unit's weights at model level; `weight` scales the change (not 0,
- * finite).  The unit takes the mapped file; `adapter` must be in an arena that
- * lives as long.  False after reporting; the unit is then of no use. */
+ * finite).  The unit takes the mapped file and notes both; `adapter` must be in
+ * an arena that lives as long.  False after reporting; the unit is then of no
+ * use. */
 bool tegu_adapter_apply(tegu_unit *unit, tegu_adapter *adapter, double weight);
 
 /* One line per site: module, kind, rank, scale. */

@@ -520,8 +520,8 @@ static const char *label_of(const tegu_unit *unit, const tegu_adapter *a)
 
 static bool is_applied(const tegu_unit *unit, const tegu_adapter *a)
 {
-    for (uint32_t i = 0; i < unit->files.count; i++) {
-        const tegu_file *file = &unit->files.data[i];
+    for (uint32_t i = 0; i < unit->adapter_files.count; i++) {
+        const tegu_file *file = &unit->adapter_files.data[i];
         if (file->inode && file->inode == a->file.inode &&
             file->device == a->file.device)
             return true;
@@ -548,7 +548,9 @@ bool tegu_adapter_apply(tegu_unit *unit, tegu_adapter *adapter, double weight)
     ap.label = label_of(unit, adapter);
     for (uint32_t i = 0; i < unit->entries.count; i++)
         note_uses(&ap, unit->entries.data[i].graph);
-    tegu_vec_push(unit->arena, &unit->files, adapter->file);
+    if (adapter->config.data)
+        tegu_vec_push(unit->arena, &unit->adapter_files, adapter->config);
+    tegu_vec_push(unit->arena, &unit->adapter_files, adapter->file);
     adapter->file = (tegu_file){0};
     return add_changes(&ap) && tegu_adapter_check(&ap) && rewrite(&ap);
 }

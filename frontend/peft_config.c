@@ -195,6 +195,7 @@ bool tegu_peft_config_open(tegu_adapter *adapter, const char *path,
                         &c->json.json))
         return false;
     const tegu_hf_config *json = &c->json;
+    adapter->config = json->json.file;
     read_kind(adapter, c);
     c->rank = tegu_config_int(json, NULL, "r", 8, 1, RANK_LIMIT);
     c->alpha = tegu_config_positive(json, NULL, "lora_alpha", 8);

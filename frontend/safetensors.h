@@ -47,6 +47,7 @@ const char *tegu_safetensors_metadata(const tegu_safetensors *st,
 
 /* All weights of a model: one file, or the shards that an index names. */
 typedef struct tegu_tensors {
+    tegu_file listing; /* the index as read; data NULL: one file, none */
     TEGU_VEC(tegu_safetensors *) files;
     tegu_map *index; /* tensor name -> file number << 32 | position in it */
 } tegu_tensors;

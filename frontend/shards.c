@@ -150,6 +150,7 @@ static bool open_index(tegu_arena *arena, tegu_diag *diag, const char *path,
                 .shards = tegu_map_create(arena),
                 .errors_before = before};
     load_shards(&l);
+    tensors->listing = json.file;
     tegu_json_close(&json);
     return tegu_diag_errors(diag) == before;
 }

@@ -168,9 +168,11 @@ bool tegu_weights_bind(tegu_source *source)
     tegu_tensors *tensors = tegu_tensors_open(el->arena, el->diag, path);
     if (!tensors)
         return false;
+    tegu_files *files = &el->unit->files;
+    if (tensors->listing.data)
+        tegu_vec_push(el->arena, files, tensors->listing);
     for (uint32_t i = 0; i < tensors->files.count; i++)
-        tegu_vec_push(el->arena, &el->unit->files,
-                      tensors->files.data[i]->file);
+        tegu_vec_push(el->arena, files, tensors->files.data[i]->file);
     bool ok = true;
     for (uint32_t i = 0; i < el->unit->params.count; i++)
         ok = bind(el, &el->unit->params.data[i], tensors) && ok;

@@ -26,9 +26,12 @@ tegu_unit *tegu_unit_create(tegu_arena *arena, tegu_diag *diag,
 
 void tegu_unit_destroy(tegu_unit *unit)
 {
-    for (uint32_t i = 0; i < unit->files.count; i++)
-        tegu_file_unmap(&unit->files.data[i]);
-    unit->files.count = 0;
+    tegu_files *lists[] = {&unit->files, &unit->adapter_files};
+    for (size_t l = 0; l < sizeof lists / sizeof *lists; l++) {
+        for (uint32_t i = 0; i < lists[l]->count; i++)
+            tegu_file_unmap(&lists[l]->data[i]);
+        lists[l]->count = 0;
+    }
 }
 
 /* --- types --- */

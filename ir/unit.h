@@ -86,9 +86,11 @@ struct tegu_unit {
     TEGU_VEC(tegu_param) params;
     TEGU_VEC(tegu_state) states;
     TEGU_VEC(tegu_entry) entries;
-    TEGU_VEC(tegu_file) files; /* mapped, unmapped by destroy */
-    tegu_map *types;           /* interning table */
-    tegu_map *param_index;     /* name -> index */
+    tegu_files files;         /* what the model was read from, in that
+                                 order; mapped ones unmapped by destroy */
+    tegu_files adapter_files; /* the same for the adapters applied */
+    tegu_map *types;          /* interning table */
+    tegu_map *param_index;    /* name -> index */
     tegu_expander expander;
     tegu_map *bodies; /* definitions made so far (expand.c) */
     /* Where a tokenizer for `tokens` lies; NULL: none known. */

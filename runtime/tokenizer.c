@@ -41,6 +41,8 @@ void tegu_tokenizer_close(tegu_tokenizer *t)
 {
     if (!t)
         return;
+    free(t->files[0]);
+    free(t->files[1]);
     tegu_tok_vocab_free(&t->vocab);
     free(t->pairs.slots);
     tegu_tok_steps_free(&t->normalizers);
@@ -189,15 +191,49 @@ static bool exists(const char *folder, const char *name, char *path,
     return length > 0 && (size_t)length < size && access(path, F_OK) == 0;
 }
 
+/* Keeps the path of a file that the reader succeeded with. */
+static tegu_status note_file(tegu_tokenizer *t, const char *path,
+                             tegu_status status, tegu_reason *message)
+{
+    size_t size = strlen(path) + 1, at = t->files[0] ? 1 : 0;
+    if (status != TEGU_STATUS_OK)
+        return status;
+    t->files[at] = malloc(size);
+    if (!t->files[at])
+        return tegu_runtime_out_of_memory(message);
+    memcpy(t->files[at], path, size);
+    return TEGU_STATUS_OK;
+}
+
+static tegu_status read_json(tegu_tokenizer *t, const char *path,
+                             tegu_reason *message)
+{
+    return note_file(t, path, tegu_tok_read_json(t, path, message), message);
+}
+
+static tegu_status read_gpt2(tegu_tokenizer *t, const char *vocab,
+                             const char *merges, tegu_reason *message)
+{
+    tegu_status status = tegu_tok_read_gpt2(t, vocab, merges, message);
+    status = note_file(t, vocab, status, message);
+    return note_file(t, merges, status, message);
+}
+
+static tegu_status read_llama2c(tegu_tokenizer *t, const char *path,
+                                tegu_reason *message)
+{
+    return note_file(t, path, tegu_tok_read_llama2c(t, path, message), message);
+}
+
 static tegu_status read_folder(tegu_tokenizer *t, const char *folder,
                                tegu_reason *message)
 {
     char path[4096], merges[4096];
     if (exists(folder, "tokenizer.json", path, sizeof path))
-        return tegu_tok_read_json(t, path, message);
+        return read_json(t, path, message);
     if (exists(folder, "vocab.json", path, sizeof path) &&
         exists(folder, "merges.txt", merges, sizeof merges))
-        return tegu_tok_read_gpt2(t, path, merges, message);
+        return read_gpt2(t, path, merges, message);
     return tegu_runtime_fail(message, TEGU_STATUS_OPEN,
                              "%s: error: the folder has no tokenizer.json, "
                              "nor vocab.json with merges.txt",
@@ -215,8 +251,8 @@ static tegu_status read_any(tegu_tokenizer *t, const char *path,
     if (S_ISDIR(info.st_mode))
         return read_folder(t, path, message);
     if (length > 4 && strcmp(path + length - 4, ".bin") == 0)
-        return tegu_tok_read_llama2c(t, path, message);
-    return tegu_tok_read_json(t, path, message);
+        return read_llama2c(t, path, message);
+    return read_json(t, path, message);
 }
 
 static tegu_status hand_over(tegu_tokenizer *t, tegu_status status,
@@ -251,7 +287,7 @@ tegu_status tegu_tokenizer_open_gpt2(const char *vocab, const char *merges,
     tegu_tokenizer *t = tegu_tok_create();
     if (!t)
         return tegu_runtime_out_of_memory(message);
-    return hand_over(t, tegu_tok_read_gpt2(t, vocab, merges, message), result);
+    return hand_over(t, read_gpt2(t, vocab, merges, message), result);
 }
 
 /* ---- encoding ---- */
@@ -471,6 +507,11 @@ int32_t tegu_tokenizer_find(const tegu_tokenizer *t, const char *token,
                             size_t length)
 {
     return tegu_tok_vocab_find(&t->vocab, token, length);
+}
+
+const char *tegu_tokenizer_file(const tegu_tokenizer *t, size_t index)
+{
+    return index < sizeof t->files / sizeof *t->files ? t->files[index] : NULL;
 }
 
 int32_t tegu_tokenizer_size(const tegu_tokenizer *t)

@@ -196,6 +196,7 @@ int32_t tegu_tok_trie_match(const tegu_tok_trie *trie, const char *text,
 /* ---- the tokenizer ---- */
 
 struct tegu_tokenizer {
+    char *files[2]; /* paths; NULL: none */
     tegu_tok_vocab vocab;
     tegu_tok_pairs pairs;
     tegu_tok_steps normalizers, splitters, decoders;

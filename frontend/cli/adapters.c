@@ -68,6 +68,7 @@ bool tegu_session_adapters(tegu_cli *cli, tegu_session *session)
         tegu_adapter_close(adapter);
         if (!ok)
             return false;
+        tegu_vec_push(session->arena, &session->adapter_weights, weight);
     }
     return true;
 }

@@ -122,7 +122,8 @@ typedef struct tegu_session {
     tegu_artifact *artifact;
     tegu_executor *executor;
     double load_seconds, compile_seconds;
-    int lanes; /* for passes; 0: their default */
+    TEGU_VEC(double) adapter_weights; /* of --adapter, in order */
+    int lanes;                        /* for passes; 0: their default */
 } tegu_session;
 /* Loads the operand MODEL with the options given.  NULL after reporting. */
 tegu_session *tegu_session_open(tegu_cli *cli, bool without_weights);
@@ -146,12 +147,33 @@ bool tegu_session_native(tegu_cli *cli, tegu_session *session,
 void tegu_session_close(tegu_session *session);
 
 /* --- calib.c --- */
-/* The data of --calib, read when first asked for; NULL without the option.
- * False after reporting. */
+/* The data of --calib and --stats, read when first asked for; NULL without the
+ * options.  False after reporting. */
 bool tegu_session_calibration(tegu_cli *cli, tegu_session *session,
                               const tegu_calibration **calibration);
+/* Lines of provenance for the data that was read; "" when none was. */
+const char *tegu_calibration_provenance(const tegu_cli *cli);
+/* Adds what became of --stats and --save-stats to the session's remarks. */
+void tegu_calibration_report(const tegu_cli *cli, tegu_session *session);
+/* Writes what --save-stats asks for; false after reporting. */
+bool tegu_calibration_save(tegu_cli *cli);
 /* Ends the threads that calibration started. */
 void tegu_calibration_close(tegu_cli *cli);
+
+/* --- provenance.c --- */
+/* A hash to tell inputs apart by; not against forgery. */
+uint64_t tegu_input_hash(const void *bytes, size_t size);
+/* Adds the line "WHAT NAME of SIZE bytes, hash HASH". */
+void tegu_provenance_add(tegu_text *lines, const char *what,
+                         const tegu_file *file);
+/* Adds a line for each file that the model was read from, and each option
+ * that changes what they say; the same for the adapters alone. */
+void tegu_provenance_model(tegu_text *lines, const tegu_cli *cli,
+                           const tegu_session *session);
+void tegu_provenance_adapters(tegu_text *lines, const tegu_cli *cli,
+                              const tegu_session *session);
+/* All lines of a session, calibration data too, in its arena. */
+const char *tegu_provenance(const tegu_cli *cli, const tegu_session *session);
 
 /* --- progress.c --- */
 /* A progress line on standard error: rewritten on a terminal, one line per

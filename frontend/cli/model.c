@@ -178,6 +178,9 @@ static bool tokens_from_file(tegu_cli *cli, const char *spec,
     tegu_safetensors *st = tegu_safetensors_open(cli->arena, cli->diag, path);
     if (!st)
         return false;
+    tegu_text made_from = {.arena = cli->arena};
+    tegu_provenance_add(&made_from, "tokens", &st->file);
+    tokens->made_from = tegu_text_cstr(&made_from);
     const tegu_stored_tensor *tensor = name ? tegu_safetensors_find(st, name)
                                        : st->tensors.count == 1
                                            ? st->tensors.data
@@ -195,6 +198,25 @@ static bool tokens_from_file(tegu_cli *cli, const char *spec,
     return ok;
 }
 
+/* Lines for a text and for the files of the tokenizer that cut it. */
+static bool note_text(tegu_cli *cli, const tegu_file *text,
+                      const tegu_tokenizer *tokenizer, tegu_tokens *tokens)
+{
+    tegu_text made_from = {.arena = cli->arena};
+    const char *path, *error;
+    tegu_provenance_add(&made_from, "text", text);
+    for (size_t i = 0; (path = tegu_tokenizer_file(tokenizer, i)); i++) {
+        tegu_file file;
+        if (!tegu_file_map(cli->arena, path, &file, &error))
+            return tegu_error(cli->diag, tegu_loc_file(path), TEGU_E_NO_INPUT,
+                              "%s", error);
+        tegu_provenance_add(&made_from, "tokenizer", &file);
+        tegu_file_unmap(&file);
+    }
+    tokens->made_from = tegu_text_cstr(&made_from);
+    return true;
+}
+
 static bool tokens_from_text(tegu_cli *cli, const tegu_lm *lm, const char *path,
                              tegu_tokens *tokens)
 {
@@ -208,6 +230,7 @@ static bool tokens_from_text(tegu_cli *cli, const tegu_lm *lm, const char *path,
         return false;
     tegu_ids ids;
     tegu_reason reason;
+    bool noted = note_text(cli, &file, tokenizer, tokens);
     tegu_status status = tegu_tokenizer_encode(
         tokenizer, (const char *)file.data, file.size, 0, &ids, &reason);
     tegu_tokenizer_close(tokenizer);
@@ -219,7 +242,7 @@ static bool tokens_from_text(tegu_cli *cli, const tegu_lm *lm, const char *path,
         tegu_arena_copy(cli->arena, ids.data, ids.count * sizeof *ids.data);
     tokens->count = (int64_t)ids.count;
     free(ids.data);
-    return true;
+    return noted;
 }
 
 bool tegu_load_tokens(tegu_cli *cli, const tegu_lm *lm, const char *file,

@@ -36,8 +36,9 @@ int64_t *tegu_symbols_at(tegu_cli *cli, const tegu_unit *unit, int64_t length);
 typedef struct tegu_tokens {
     const int32_t *ids;
     int64_t count;
-    int64_t row;        /* ids of one row of a stored matrix; 0: a list */
-    const char *source; /* path as given */
+    int64_t row;           /* ids of one row of a stored matrix; 0: a list */
+    const char *source;    /* path as given */
+    const char *made_from; /* lines of provenance: the file, the tokenizer */
 } tegu_tokens;
 
 /* Opens --tokenizer, or the unit's own; the caller closes it. */

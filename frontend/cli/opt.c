@@ -99,9 +99,10 @@ int tegu_command_CHECK(tegu_cli *cli)
 int tegu_command_IMPORT(tegu_cli *cli)
 {
     tegu_text text = {.arena = cli->arena};
+    tegu_file config;
     tegu_input_add(cli, cli->args.operands.data[0]);
     bool ok = tegu_import_hf(cli->arena, cli->diag, cli->args.operands.data[0],
-                             &text) &&
+                             &text, &config) &&
               write_output(cli, &text);
     return ok ? 0 : 65;
 }

@@ -30,29 +30,35 @@ static bool read_defines(tegu_cli *cli, tegu_load_options *options)
     return true;
 }
 
+static void note_files(tegu_cli *cli, const tegu_files *files)
+{
+    for (uint32_t i = 0; i < files->count; i++) {
+        tegu_file_id id = {files->data[i].device, files->data[i].inode};
+        tegu_vec_push(cli->arena, &cli->inputs, id);
+    }
+}
+
 /* Everything that the command line names to be read. */
 static void note_inputs(tegu_cli *cli, const tegu_unit *unit)
 {
-    static const tegu_cli_option files[] = {TEGU_CLI_INPUTS, TEGU_CLI_TEXT,
-                                            TEGU_CLI_TOKENS, TEGU_CLI_CALIB,
-                                            TEGU_CLI_TOKENIZER};
+    static const tegu_cli_option files[] = {
+        TEGU_CLI_INPUTS, TEGU_CLI_TEXT,  TEGU_CLI_TOKENS,
+        TEGU_CLI_CALIB,  TEGU_CLI_STATS, TEGU_CLI_TOKENIZER};
     tegu_input_add(cli, cli->args.operands.data[0]);
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         tegu_input_add(cli, tegu_args_text(&cli->args, files[i], "-"));
     if (unit->tokenizer)
         tegu_input_add(cli, unit->tokenizer);
-    for (uint32_t i = 0; i < unit->files.count; i++) {
-        const tegu_file *file = &unit->files.data[i];
-        tegu_file_id id = {file->device, file->inode};
-        tegu_vec_push(cli->arena, &cli->inputs, id);
-    }
+    note_files(cli, &unit->files);
+    note_files(cli, &unit->adapter_files);
 }
 
 /* Asked before the long work; compile's outputs have names of their own. */
 static bool check_outputs(tegu_cli *cli)
 {
-    static const tegu_cli_option files[] = {TEGU_CLI_FILE, TEGU_CLI_OUTPUTS,
-                                            TEGU_CLI_JSON, TEGU_CLI_HTML};
+    static const tegu_cli_option files[] = {
+        TEGU_CLI_FILE, TEGU_CLI_OUTPUTS, TEGU_CLI_JSON, TEGU_CLI_HTML,
+        TEGU_CLI_SAVE_STATS};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         if (!tegu_output_check(cli, tegu_args_text(&cli->args, files[i], "-")))
             return false;
@@ -169,37 +175,11 @@ bool tegu_session_passes(tegu_cli *cli, tegu_session *session,
         tegu_manager_run(session->unit, steps, &options, &session->report) &&
         tegu_size_measure(session->unit, &session->after);
     session->compile_seconds += tegu_seconds() - start;
+    if (ok)
+        tegu_calibration_report(cli, session);
     if (tegu_args_has(args, TEGU_CLI_TIME_PASSES))
         print_times(&session->report);
     return ok;
-}
-
-/* A hash to tell inputs apart by; not against forgery. */
-static uint64_t hash_bytes(const unsigned char *data, size_t size)
-{
-    uint64_t hash = size, word;
-    for (; size >= sizeof word; data += sizeof word, size -= sizeof word) {
-        memcpy(&word, data, sizeof word);
-        hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
-        hash ^= hash >> 29;
-    }
-    for (size_t i = 0; i < size; i++)
-        hash = (hash ^ data[i]) * UINT64_C(0x100000001b3);
-    return hash;
-}
-
-/* A line for each file that the model was read from, in the order of reading;
- * no paths, so that equal inputs give equal objects. */
-static const char *provenance(const tegu_session *session)
-{
-    tegu_text text = {.arena = session->arena};
-    for (uint32_t i = 0; i < session->unit->files.count; i++) {
-        const tegu_file *file = &session->unit->files.data[i];
-        tegu_text_printf(
-            &text, "input of %zu bytes, hash %016llx\n", file->size,
-            (unsigned long long)hash_bytes(file->data, file->size));
-    }
-    return tegu_text_cstr(&text);
 }
 
 bool tegu_session_codegen(tegu_cli *cli, tegu_session *session,
@@ -222,7 +202,7 @@ bool tegu_session_codegen(tegu_cli *cli, tegu_session *session,
         .level = (int)level,
         .embed_weights = embed_weights,
         .pipeline = session->pipeline,
-        .provenance = provenance(session),
+        .provenance = tegu_provenance(cli, session),
         .want_asm = want_asm,
         .want_llvm = want_llvm,
         .want_bitcode = want_bitcode,

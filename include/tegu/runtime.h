@@ -190,6 +190,10 @@ const char *tegu_tokenizer_token(const tegu_tokenizer *tokenizer, int32_t id,
 int32_t tegu_tokenizer_find(const tegu_tokenizer *tokenizer, const char *token,
                             size_t length);
 
+/* Path number `index` of the files that the tokens were read from; NULL past
+ * the last. */
+const char *tegu_tokenizer_file(const tegu_tokenizer *tokenizer, size_t index);
+
 int32_t tegu_tokenizer_size(const tegu_tokenizer *tokenizer); /* top id + 1 */
 int32_t tegu_tokenizer_bos(const tegu_tokenizer *tokenizer);  /* or -1 */
 int32_t tegu_tokenizer_eos(const tegu_tokenizer *tokenizer);  /* or -1 */

@@ -97,6 +97,12 @@ static bool too_large(tegu_arena *arena, size_t limit, const char **error)
     return fail(error, tegu_format(arena, "is larger than %zu bytes", limit));
 }
 
+/* The name that a file is known by; a copy, as the path may go away. */
+static const char *name_of(tegu_arena *arena, const char *path)
+{
+    return tegu_format(arena, "%s", tegu_path_base(path));
+}
+
 /* A stream of unknown length: a buffer that doubles. */
 static bool read_stream(tegu_arena *arena, int fd, size_t limit,
                         tegu_file *file, const char **error)
@@ -118,7 +124,7 @@ static bool read_stream(tegu_arena *arena, int fd, size_t limit,
         capacity *= 2;
     }
     data[size] = 0;
-    *file = (tegu_file){.data = data, .size = size};
+    *file = (tegu_file){.data = data, .size = size, .name = "-"};
     return true;
 }
 
@@ -154,6 +160,8 @@ bool tegu_file_read(tegu_arena *arena, const char *path, size_t limit,
         return false;
     bool read = read_regular(arena, fd, &info, limit, file, error);
     close(fd);
+    if (read)
+        file->name = name_of(arena, path);
     return read;
 }
 
@@ -166,7 +174,8 @@ bool tegu_file_map(tegu_arena *arena, const char *path, tegu_file *file,
         return false;
     *file = (tegu_file){.data = (const unsigned char *)"",
                         .device = (uint64_t)info.st_dev,
-                        .inode = (uint64_t)info.st_ino};
+                        .inode = (uint64_t)info.st_ino,
+                        .name = name_of(arena, path)};
     bool mapped = true;
     if ((uintmax_t)info.st_size > SIZE_MAX / 2) {
         mapped = fail(error, "is too large to map");

@@ -11,6 +11,7 @@
 #define TEGU_BASE_IO_H
 
 #include "ir/base/arena.h"
+#include "ir/base/vec.h"
 #include <stdbool.h>
 
 typedef struct tegu_file {
@@ -18,7 +19,9 @@ typedef struct tegu_file {
     size_t size;
     bool mapped;
     uint64_t device, inode; /* to refuse an output that is an input */
+    const char *name;       /* last part of the path; "-": standard input */
 } tegu_file;
+typedef TEGU_VEC(tegu_file) tegu_files;
 
 /* Reads the whole file into the arena; at most `limit` bytes (0: 1 GiB).
  * "-" is standard input.  False: *error says why, in the arena. */

@@ -64,8 +64,9 @@ static bool load_text(fuzz_case *c, const tegu_text *text)
 static bool import(fuzz_case *c)
 {
     tegu_text text = {.arena = c->arena};
+    tegu_file config;
     put_config(c);
-    return tegu_import_hf(c->arena, c->diag, folder, &text) &&
+    return tegu_import_hf(c->arena, c->diag, folder, &text, &config) &&
            load_text(c, &text);
 }
 

@@ -76,8 +76,9 @@ static void put_config(folder *f, const char *base, const char *changes)
 static const char *import(folder *f, const char *path)
 {
     tegu_text text = {.arena = f->arena};
+    tegu_file config;
     tegu_diag_clear(f->diag);
-    return tegu_import_hf(f->arena, f->diag, path, &text)
+    return tegu_import_hf(f->arena, f->diag, path, &text, &config)
                ? tegu_text_cstr(&text)
                : NULL;
 }

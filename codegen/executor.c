@@ -292,6 +292,13 @@ static bool session_rewind(void *self, int64_t position)
     return s->rewind(&s->context, position) == TEGU_ABI_OK;
 }
 
+static bool session_reload(void *self, const char *param)
+{
+    session *s = self;
+    return !s->plan->embedded &&
+           tegu_weights_reload(s->plan, param, s->weights.base);
+}
+
 static void session_destroy(void *self)
 {
     session *s = self;
@@ -341,6 +348,7 @@ tegu_executor *tegu_jit_create(tegu_unit *unit, tegu_arena *arena,
         .reset = session_reset,
         .position = session_position,
         .rewind = session_rewind,
+        .reload = session_reload,
         .destroy = session_destroy,
     };
     if (start(s, options))

@@ -3,7 +3,8 @@
  * The weights file (docs/abi.md) from a plan: a head, then the tensors in the
  * plan's order, each padded to 64 bytes, written as they are made.  A
  * parameter is read, packed and written a block of rows at a time; a constant
- * expression is evaluated whole.  Memory: that, and one block.
+ * expression is evaluated whole.  Memory: that, and one block.  One changed
+ * parameter can be written again into a file held in memory.
  */
 #include "codegen/weights.h"
 
@@ -142,4 +143,50 @@ bool tegu_weights_stream(const tegu_plan *plan,
     }
     tegu_arena_destroy(s.scratch);
     return done;
+}
+
+/* ---- one parameter again ---- */
+
+static bool depends(const tegu_graph *g, tegu_value v, const char *param)
+{
+    const tegu_node *node = tegu_graph_node(g, v);
+    if (node->op == TEGU_OP_PARAM)
+        return strcmp(tegu_node_text(node, "name"), param) == 0;
+    for (uint32_t i = 0; i < node->input_count; i++)
+        if (depends(g, node->inputs[i], param))
+            return true;
+    return false;
+}
+
+/* Where the next bytes of a tensor in memory go. */
+static bool put_there(void *data, const void *bytes, size_t size)
+{
+    unsigned char **to = data;
+    memcpy(*to, bytes, size);
+    *to += size;
+    return true;
+}
+
+bool tegu_weights_reload(const tegu_plan *plan, const char *param, void *file)
+{
+    unsigned char *to;
+    stream s = {.plan = plan, .write = put_there, .data = &to};
+    bool done = true, found = false;
+    s.scratch = tegu_arena_create();
+    if (!s.scratch)
+        return tegu_error(plan->unit->diag, tegu_loc_none(), TEGU_E_RESOURCES,
+                          "no memory to pack weights");
+    tegu_arena_on_failure(s.scratch, tegu_arena_failure(plan->unit->arena));
+    for (uint32_t i = 0; done && i < plan->weights.count; i++) {
+        const tegu_weight *w = &plan->weights.data[i];
+        if (!depends(w->graph, w->value, param))
+            continue;
+        tegu_mark mark = tegu_arena_mark(s.scratch);
+        to = (unsigned char *)file + w->offset;
+        found = true;
+        done = put_weight(&s, w);
+        tegu_arena_release(s.scratch, mark);
+    }
+    tegu_arena_destroy(s.scratch);
+    return done && found;
 }

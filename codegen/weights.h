@@ -12,4 +12,9 @@ bool tegu_weights_stream(const tegu_plan *plan,
                                        size_t size),
                          void *data);
 
+/* Writes the tensors that depend on a parameter of plan->unit again into
+ * `file`, the whole file in memory.  False when there are none, or after
+ * reporting. */
+bool tegu_weights_reload(const tegu_plan *plan, const char *param, void *file);
+
 #endif

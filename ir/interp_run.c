@@ -315,6 +315,13 @@ static bool session_rewind(void *self, int64_t position)
     return true;
 }
 
+/* Parameters are read at every call. */
+static bool session_reload(void *self, const char *param)
+{
+    session *s = self;
+    return tegu_unit_find_param(s->unit, param) != NULL;
+}
+
 static void session_destroy(void *self)
 {
     (void)self; /* the arena's owner frees it */
@@ -333,6 +340,7 @@ tegu_executor *tegu_interp_create(tegu_unit *unit, tegu_arena *arena)
         .reset = session_reset,
         .position = session_position,
         .rewind = session_rewind,
+        .reload = session_reload,
         .destroy = session_destroy,
     };
     return &s->executor;

@@ -49,6 +49,11 @@ struct tegu_executor {
     int64_t (*position)(void *self);
     /* Back to an earlier position; false when the state cannot. */
     bool (*rewind)(void *self, int64_t position);
+    /* Reads a parameter of the unit again, whose data has changed but not its
+     * type, so that calls give what a fresh executor would.  False where
+     * nothing that runs depends on a parameter of that name (it may have been
+     * folded into another), or after reporting.  NULL: it cannot. */
+    bool (*reload)(void *self, const char *param);
     void (*destroy)(void *self);
 };
 /* Binds the entry's symbols from inputs' shapes: symbols[axis] (array of

@@ -200,6 +200,74 @@ static void workspace_is_exact_at_every_size(void **state)
     numeric_destroy(&m);
 }
 
+/* ---- one parameter read again ---- */
+
+typedef float tiny_logits[T * VOCAB];
+
+static void run_tiny(const numeric_model *m, tegu_executor *run,
+                     tiny_logits logits)
+{
+    tegu_tensor out = {TEGU_F32, 2, {T, VOCAB}, logits};
+    run->reset(run->self);
+    assert_true(run->call(run->self, "step", m->inputs, 1, &out, 1));
+}
+
+static tegu_executor *open_tiny(numeric_model *m)
+{
+    tegu_executor *run = tegu_jit_create(
+        m->unit, m->arena, model_compile(m, NULL, 2, false), NULL);
+    assert_non_null(run);
+    return run;
+}
+
+/* Other numbers under the name; what runs is not told. */
+static void change(const numeric_model *m, const char *param)
+{
+    tegu_unit_find_param(m->unit, param)->seed = 99;
+}
+
+static void a_reloaded_parameter_equals_a_fresh_compilation(void **state)
+{
+    /* packed, behind a folded norm, packed, a scale folded into three, a table
+     * read by rows */
+    static const char *const params[] = {"l.1.d", "l.0.q", "h", "l.0.n", "e"};
+    tiny_logits before, after, fresh;
+    numeric_model m = load_tiny(*state, "-O2");
+    tegu_executor *run = open_tiny(&m);
+    run_tiny(&m, run, before);
+    for (size_t i = 0; i < sizeof params / sizeof *params; i++) {
+        numeric_model other = load_tiny(*state, "-O2");
+        for (size_t k = 0; k <= i; k++)
+            change(&other, params[k]);
+        tegu_executor *whole = open_tiny(&other);
+        run_tiny(&other, whole, fresh);
+        change(&m, params[i]);
+        assert_true(run->reload(run->self, params[i]));
+        run_tiny(&m, run, after);
+        assert_memory_equal(after, fresh, sizeof after);
+        assert_memory_not_equal(after, before, sizeof after);
+        memcpy(before, after, sizeof before);
+        whole->destroy(whole->self);
+        numeric_destroy(&other);
+    }
+    run->destroy(run->self);
+    numeric_destroy(&m);
+}
+
+static void what_nothing_depends_on_is_not_reloaded(void **state)
+{
+    numeric_model m = load_tiny(*state, "-O2");
+    tegu_executor *run = open_tiny(&m);
+    assert_false(run->reload(run->self, "l.2.d"));
+    run->destroy(run->self);
+    run = tegu_jit_create(m.unit, m.arena, model_compile(&m, NULL, 2, true),
+                          NULL);
+    assert_non_null(run);
+    assert_false(run->reload(run->self, "l.1.d")); /* it is in the object */
+    run->destroy(run->self);
+    numeric_destroy(&m);
+}
+
 static void errors_of_calls_are_reported(void **state)
 {
     numeric_model m = load_tiny(*state, "-O2");
@@ -598,6 +666,8 @@ int main(void)
         TEST(caches_of_attention_take_its_layout),
         TEST(workspace_is_exact_at_every_size),
         TEST(compiled_and_interpreted_rewinds_forget_the_same_rows),
+        TEST(a_reloaded_parameter_equals_a_fresh_compilation),
+        TEST(what_nothing_depends_on_is_not_reloaded),
         TEST(errors_of_calls_are_reported),
         TEST(weights_without_data_are_reported),
         TEST(other_machines_code_is_not_run),

@@ -169,9 +169,20 @@ static bool works_on_each(const analysis *a, const tegu_node *node)
     return is_elementwise(node->op);
 }
 
-/* The role of a node whose result carries the axis; NONE: it forbids. */
-static tegu_axis_role role_of_carrier(const analysis *a, const tegu_node *node)
+static tegu_axis_role role_of_contract(const analysis *a, tegu_value v)
 {
+    tegu_axis_stack stack;
+    uint32_t stream;
+    if (tegu_axis_find_stack(a->flow, v, &stack))
+        return TEGU_AXIS_LINEAR;
+    return tegu_axis_mixes(a->flow, v, &stream) ? TEGU_AXIS_MOVE
+                                                : TEGU_AXIS_NONE;
+}
+
+/* The role of a node whose result carries the axis; NONE: it forbids. */
+static tegu_axis_role role_of_carrier(const analysis *a, tegu_value v)
+{
+    const tegu_node *node = tegu_graph_node(a->g, v);
     const bool *constant = a->flow->constant;
     switch ((int)node->op) {
     case TEGU_OP_INPUT:
@@ -181,6 +192,12 @@ static tegu_axis_role role_of_carrier(const analysis *a, const tegu_node *node)
         return constant[node->inputs[1]] ? TEGU_AXIS_TABLE : TEGU_AXIS_NONE;
     case TEGU_OP_LINEAR:
         return reads_constants(a, node) ? TEGU_AXIS_LINEAR : TEGU_AXIS_NONE;
+    case TEGU_OP_CONTRACT: return role_of_contract(a, v);
+    case TEGU_OP_GATHER:
+        if (constant[node->inputs[0]] &&
+            tegu_graph_type(a->g, node->inputs[0])->rank > 1)
+            return TEGU_AXIS_TABLE;
+        break;
     case TEGU_OP_RMS_NORM:
     case TEGU_OP_LAYER_NORM:
         return reads_constants(a, node) && carries(a, node->inputs[0])
@@ -197,22 +214,24 @@ static tegu_axis_role role_of_carrier(const analysis *a, const tegu_node *node)
         if (scales(a, node))
             return TEGU_AXIS_SCALE;
         break;
-    default:
-        if (tegu_op_kind_of(node->op) == TEGU_KIND_LEAF || !node->input_count)
-            break;
-        if (carries(a, node->inputs[0]) && keeps_last(a, node))
-            return TEGU_AXIS_MOVE;
+    default: break;
     }
+    if (node->input_count && carries(a, node->inputs[0]) && keeps_last(a, node))
+        return TEGU_AXIS_MOVE;
     return a->flow->each && works_on_each(a, node) ? TEGU_AXIS_EACH
                                                    : TEGU_AXIS_NONE;
 }
 
-/* A node that does not carry the axis may read it by these operands only. */
-static bool may_read(const analysis *a, const tegu_node *node, uint32_t i)
+/* Node v, which does not carry the axis, may read it by these operands only. */
+static bool may_read(const analysis *a, tegu_value v, uint32_t i)
 {
+    const tegu_node *node = tegu_graph_node(a->g, v);
+    tegu_axis_stack stack;
     const tegu_type *type = tegu_graph_type(a->g, node->inputs[i]);
     if (node->op == TEGU_OP_LINEAR)
         return i == 0 && reads_constants(a, node);
+    if (node->op == TEGU_OP_CONTRACT)
+        return tegu_axis_find_stack(a->flow, v, &stack) && stack.operand != i;
     if (node->op == TEGU_OP_APPEND)
         return i == 1;
     return node->op == TEGU_OP_SIZE &&
@@ -224,7 +243,7 @@ static bool may_read(const analysis *a, const tegu_node *node, uint32_t i)
 static void walk_carrier(analysis *a, tegu_value v)
 {
     const tegu_node *node = tegu_graph_node(a->g, v);
-    tegu_axis_role role = role_of_carrier(a, node);
+    tegu_axis_role role = role_of_carrier(a, v);
     uint32_t carried = 0;
 
     a->flow->role[v] = (uint8_t)role;
@@ -245,6 +264,13 @@ static void walk_carrier(analysis *a, tegu_value v)
         anchor(a, v);
 }
 
+static tegu_axis_role role_of_reader(tegu_op op)
+{
+    if (op == TEGU_OP_LINEAR || op == TEGU_OP_CONTRACT)
+        return TEGU_AXIS_LINEAR;
+    return op == TEGU_OP_APPEND ? TEGU_AXIS_FULL : TEGU_AXIS_NONE;
+}
+
 static void walk(analysis *a)
 {
     tegu_axis_flow *f = a->flow;
@@ -259,10 +285,8 @@ static void walk(analysis *a)
         for (uint32_t i = 0; i < node->input_count; i++) {
             if (!carries(a, node->inputs[i]))
                 continue;
-            f->role[v] = node->op == TEGU_OP_LINEAR   ? TEGU_AXIS_LINEAR
-                         : node->op == TEGU_OP_APPEND ? TEGU_AXIS_FULL
-                                                      : TEGU_AXIS_NONE;
-            if (!may_read(a, node, i))
+            f->role[v] = (uint8_t)role_of_reader(node->op);
+            if (!may_read(a, v, i))
                 block(a, node->inputs[i], v);
         }
     }
@@ -375,22 +399,51 @@ static bool check_centring(tegu_axis_flow *f)
 
 /* --- sites --- */
 
-/* What is written in whatever basis its only user, a sum, has. */
-static tegu_value absorbing_sum(const tegu_axis_flow *f, const tegu_value *user,
-                                tegu_value v)
+/* What passes any basis on to its one result. */
+static bool passes(const tegu_axis_flow *f, tegu_value v)
 {
     const tegu_node *node = tegu_graph_node(f->graph, v);
-    bool written =
-        f->role[v] == TEGU_AXIS_TABLE || f->role[v] == TEGU_AXIS_LINEAR;
-    if (f->uses[v] != 1 || !user[v] || f->role[user[v]] != TEGU_AXIS_SUM)
-        return 0;
-    if (f->role[v] == TEGU_AXIS_SUM) {
-        written = true;
+    if (f->role[v] == TEGU_AXIS_SCALE)
         for (uint32_t i = 0; i < node->input_count; i++)
-            written &= f->constant[node->inputs[i]] ||
-                       absorbing_sum(f, user, node->inputs[i]) == v;
+            if (!f->carried[node->inputs[i]] &&
+                !tegu_axis_is_row_factor(
+                    tegu_graph_type(f->graph, node->inputs[i])))
+                return false;
+    return f->role[v] == TEGU_AXIS_SUM || f->role[v] == TEGU_AXIS_SCALE ||
+           f->role[v] == TEGU_AXIS_MOVE;
+}
+
+/* Per value: it is made of nothing but what is written for it alone, so that
+ * it can be written in whatever basis its user has. */
+static bool *find_written(const tegu_axis_flow *f)
+{
+    const tegu_graph *g = f->graph;
+    bool *written = TEGU_ARRAY(f->arena, bool, g->nodes.count);
+    for (tegu_value v = 1; v < g->nodes.count; v++) {
+        const tegu_node *node = tegu_graph_node(g, v);
+        written[v] = f->role[v] == TEGU_AXIS_TABLE ||
+                     f->role[v] == TEGU_AXIS_LINEAR || passes(f, v);
+        for (uint32_t i = 0; passes(f, v) && i < node->input_count; i++) {
+            tegu_value in = node->inputs[i];
+            written[v] &= !f->carried[in] || (written[in] && f->uses[in] == 1);
+        }
     }
-    return written ? user[v] : 0;
+    return written;
+}
+
+/* The sum that takes v, which is written for it, maybe by way of scales and
+ * movement; 0: none. */
+static tegu_value absorbing_sum(const tegu_axis_flow *f, const bool *written,
+                                const tegu_value *user, tegu_value v)
+{
+    while (written[v] && f->uses[v] == 1 && user[v] && f->carried[user[v]]) {
+        v = user[v];
+        if (f->role[v] == TEGU_AXIS_SUM)
+            return v;
+        if (!passes(f, v))
+            return 0;
+    }
+    return 0;
 }
 
 static void add_site(tegu_axis_flow *f, tegu_value v)
@@ -402,6 +455,7 @@ static void add_site(tegu_axis_flow *f, tegu_value v)
 static void place_sites(tegu_axis_flow *f, tegu_value *user)
 {
     const tegu_graph *g = f->graph;
+    const bool *written = find_written(f);
     for (tegu_value v = 1; v < g->nodes.count; v++) {
         const tegu_node *node = tegu_graph_node(g, v);
         for (uint32_t i = 0; f->uses[v] && i < node->input_count; i++)
@@ -411,7 +465,7 @@ static void place_sites(tegu_axis_flow *f, tegu_value *user)
         const tegu_node *node = tegu_graph_node(g, v);
         tegu_value in = node->input_count ? node->inputs[0] : 0;
         if (!f->carried[v] || f->role[v] == TEGU_AXIS_FULL || !f->uses[v] ||
-            absorbing_sum(f, user, v))
+            absorbing_sum(f, written, user, v))
             continue;
         if (f->role[v] <= TEGU_AXIS_SUM || f->role[v] == TEGU_AXIS_EACH)
             add_site(f, v);
@@ -419,8 +473,8 @@ static void place_sites(tegu_axis_flow *f, tegu_value *user)
             f->site[v] = f->site[f->carried[in] ? in : node->inputs[1]];
     }
     for (tegu_value v = g->nodes.count; v-- > 1;)
-        if (f->carried[v] && f->uses[v] && absorbing_sum(f, user, v))
-            f->site[v] = f->site[user[v]];
+        if (f->carried[v] && f->uses[v] && absorbing_sum(f, written, user, v))
+            f->site[v] = f->site[absorbing_sum(f, written, user, v)];
 }
 
 /* --- names of sites: what writes there --- */
@@ -433,6 +487,15 @@ static const char *param_under(const tegu_graph *g, tegu_value v)
     return node->op == TEGU_OP_PARAM ? tegu_node_text(node, "name") : NULL;
 }
 
+static tegu_value weight_of(const tegu_axis_flow *f, tegu_value v)
+{
+    const tegu_node *node = tegu_graph_node(f->graph, v);
+    tegu_axis_stack stack;
+    if (tegu_axis_find_stack(f, v, &stack))
+        return stack.weight;
+    return node->inputs[node->op == TEGU_OP_GATHER ? 0 : 1];
+}
+
 static void name_sites(tegu_axis_flow *f)
 {
     const tegu_graph *g = f->graph;
@@ -442,7 +505,7 @@ static void name_sites(tegu_axis_flow *f)
         if (!f->carried[v] || !f->uses[v] ||
             (f->role[v] != TEGU_AXIS_TABLE && f->role[v] != TEGU_AXIS_LINEAR))
             continue;
-        const char *name = param_under(g, node->inputs[1]);
+        const char *name = param_under(g, weight_of(f, v));
         tegu_text *text = &names[f->site[v]];
         text->arena = f->arena;
         tegu_text_printf(text, "%s%s", text->count ? " + " : "",
@@ -492,6 +555,7 @@ tegu_axis_kind tegu_axis_analyse(const tegu_graph *graph, tegu_arena *arena,
         flow->carried[v] = flow->uses[v] && !flow->constant[v] &&
                            type_carries(flow, tegu_graph_type(graph, v));
     }
+    tegu_axis_set_weights_apart(flow);
     walk(&a);
     if (!settle(&a, &first))
         return TEGU_AXIS_REFUSED;

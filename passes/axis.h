@@ -3,10 +3,10 @@
  *
  * A value carries the axis when its last dimension is that axis and nothing
  * else.  A change of basis x -> x Q on that axis is absorbed by the ops that
- * write it (embedding tables, linears' outputs) and read it (linears'
- * inputs); the ops between must let it pass: sums, norms, scales, movement of
- * rows.  A site is a place that may have a basis of its own: a sum, or a
- * written value that no sum absorbs.
+ * write it (embedding tables, linears' and contractions' outputs) and read it
+ * (their inputs); the ops between must let it pass: sums, norms, scales,
+ * movement and mixing of rows.  A site is a place that may have a basis of its
+ * own: a sum, or a written value that no sum absorbs.
  */
 #ifndef TEGU_PASSES_AXIS_H
 #define TEGU_PASSES_AXIS_H
@@ -18,11 +18,12 @@ typedef enum tegu_axis_role {
     TEGU_AXIS_NONE,   /* it carries and reads nothing of the axis */
     TEGU_AXIS_FULL,   /* arguments, state: carries it in the basis it came in */
     TEGU_AXIS_TABLE,  /* rows of a constant table */
-    TEGU_AXIS_LINEAR, /* reads it by its input, writes it by its output */
+    TEGU_AXIS_LINEAR, /* linear, or a contraction with a weight: reads it by
+                         its input, writes it by its output */
     TEGU_AXIS_SUM,    /* +, -, concatenation of rows: one basis for all */
     TEGU_AXIS_SCALE,  /* times a number per row, or per column */
     TEGU_AXIS_NORM,   /* rms_norm, layer_norm */
-    TEGU_AXIS_MOVE,   /* rows moved, repeated or summed */
+    TEGU_AXIS_MOVE,   /* rows moved, repeated, summed or mixed */
     TEGU_AXIS_EACH    /* element by element: passes a selection only */
 } tegu_axis_role;
 
@@ -60,6 +61,26 @@ typedef struct tegu_axis_flow {
 tegu_axis_kind tegu_axis_analyse(const tegu_graph *graph, tegu_arena *arena,
                                  tegu_axis_id axis, bool each,
                                  tegu_axis_flow *flow);
+
+/* A contraction's weight: a constant of any rank, such as experts' matrices one
+ * behind another. */
+typedef struct tegu_axis_stack {
+    uint32_t operand;  /* which input it is */
+    tegu_value weight; /* the constant */
+    tegu_value rows;   /* indices of what a gather takes of it; 0: all */
+    int reads, writes; /* its axes that are the flow's; -1: none */
+} tegu_axis_stack;
+
+/* True for a contraction that reads or writes the axis by a weight. */
+bool tegu_axis_find_stack(const tegu_axis_flow *flow, tegu_value v,
+                          tegu_axis_stack *stack);
+/* True for a contraction whose last dimension is that of its input *stream,
+ * whose rows it mixes. */
+bool tegu_axis_mixes(const tegu_axis_flow *flow, tegu_value v,
+                     uint32_t *stream);
+/* Gathered rows of a constant that contractions alone take, as their weights,
+ * carry nothing. */
+void tegu_axis_set_weights_apart(tegu_axis_flow *flow);
 
 /* True for a shape whose last dimension is 1, and for scalars. */
 bool tegu_axis_is_row_factor(const tegu_type *type);

@@ -63,6 +63,14 @@ tegu_value tegu_project_weight(tegu_weights *weights, const tegu_graph *from,
 tegu_value tegu_project_bias(tegu_weights *weights, const tegu_graph *from,
                              tegu_graph *into, const tegu_node *linear,
                              const tegu_factor *left, const double *shift);
+/* Constant v of any rank with two of its axes projected: axes[i] by
+ * factors[i] (data NULL: it stays).  With `shift` [axes[1]'s extent] the sum of
+ * v times it over axes[1], which goes, instead; named like a bias.  0 after
+ * reporting. */
+tegu_value tegu_project_stack(tegu_weights *weights, const tegu_graph *from,
+                              tegu_graph *into, tegu_value v, const int axes[2],
+                              const tegu_factor factors[2],
+                              const double *shift);
 /* A new matrix [left.columns, right.columns] = left^T right, and a vector
  * left^T shift, named after `name`. */
 tegu_value tegu_project_skip(tegu_weights *weights, tegu_graph *into,

@@ -7,6 +7,7 @@
  * b, so that the stream is x = Q z, y = g Q z + b, for what reads it:
  *   writers   W <- Q^T W,  b <- Q^T b     tables  E <- E Q
  *   readers   W <- W diag(g) Q,  bias <- bias + W b
+ *   both      along whatever axes of their weights, slice by slice of a stack
  *   sums of streams in other bases: z' = (Q'^T diag(g) Q) z + Q'^T b
  *   norms     rms_norm of z, whose mean keeps the original extent
  * With layer_norm every write is centred first, (I - 11^T/D), after which
@@ -27,6 +28,7 @@ typedef struct builder {
     tegu_arena *arena;    /* of pending gains and factors */
     double **gain;        /* per old value; [extent], NULL: ones */
     double **shift;       /* per old value; [extent], NULL: zeros */
+    bool *off_centre;     /* per old value: of a centred stream, but not so */
     tegu_factor *writers; /* per site, data NULL until asked for */
     tegu_factor original; /* the identity */
 } builder;
@@ -110,21 +112,11 @@ static tegu_factor reader(builder *b, tegu_value v)
 
 /* --- carried values in a wanted basis --- */
 
-/* Carried value v in the basis of `site` (0: the original, for what takes no
- * part), its gain and shift applied. */
-static tegu_value hold(builder *b, tegu_value v, uint32_t site, tegu_loc loc)
+/* to^T (diag(g) Q z + b): carried value v by way of its original basis. */
+static tegu_value turn(builder *b, tegu_value v, const tegu_factor *to,
+                       const char *name, tegu_loc loc)
 {
-    const tegu_axis_flow *f = b->f;
-    uint32_t have = f->site[v];
-    bool same = b->p->bases[have].id == b->p->bases[site].id;
-    const tegu_factor *to = writer(b, site);
     tegu_value inputs[3] = {b->map[v], 0, 0};
-    const char *name = f->sites.data[site ? site : have].name;
-
-    if (b->f->centred && site && !have)
-        same = false;
-    if (same && !b->gain[v] && !b->shift[v])
-        return inputs[0];
     tegu_factor from = reader(b, v);
     if (!from.data)
         from = b->original;
@@ -138,16 +130,43 @@ static tegu_value hold(builder *b, tegu_value v, uint32_t site, tegu_loc loc)
                       0, NULL, NULL);
 }
 
-/* v in its own site's basis with nothing pending. */
+/* Carried value v in the basis of `site` (0: the original, for what takes no
+ * part), its gain and shift applied, centred where the site is. */
+static tegu_value hold(builder *b, tegu_value v, uint32_t site, tegu_loc loc)
+{
+    uint32_t have = b->f->site[v];
+    bool same = b->p->bases[have].id == b->p->bases[site].id;
+
+    if (b->f->centred && site && (!have || b->off_centre[v]))
+        same = false;
+    if (same && !b->gain[v] && !b->shift[v])
+        return b->map[v];
+    return turn(b, v, writer(b, site),
+                b->f->sites.data[site ? site : have].name, loc);
+}
+
+/* v in its own site's basis with nothing pending, for a norm. */
 static tegu_value settled(builder *b, tegu_value v, tegu_loc loc)
 {
     return hold(b, v, b->f->site[v], loc);
+}
+
+/* The same with its mean, for an op on rows whose result is `result`. */
+static tegu_value applied(builder *b, tegu_value v, tegu_value result,
+                          tegu_loc loc)
+{
+    uint32_t site = b->f->site[v];
+    tegu_factor to = basis_factor(b, site);
+
+    b->off_centre[result] = b->f->centred;
+    return turn(b, v, &to, b->f->sites.data[site].name, loc);
 }
 
 static void inherit(builder *b, tegu_value v, tegu_value from)
 {
     b->gain[v] = b->gain[from];
     b->shift[v] = b->shift[from];
+    b->off_centre[v] = b->off_centre[from];
 }
 
 static double *constant(builder *b, tegu_value v)
@@ -206,11 +225,59 @@ static tegu_value build_linear(builder *b, tegu_value v, const tegu_node *node)
                       inputs, 0, NULL, NULL);
 }
 
+/* True where what the weight makes of the shift is a constant over the free
+ * axes of the weight, which stand last. */
+static bool shifts_apart(const builder *b, const tegu_node *node,
+                         const tegu_axis_stack *s)
+{
+    const tegu_type *w = tegu_graph_type(b->from, s->weight);
+    return s->operand == 1 && !s->rows && w->rank > 1 &&
+           tegu_node_attr(node, "b")->as.ints.count == 1 &&
+           !tegu_node_attr(node, "batch_b")->as.ints.count;
+}
+
+/* A contraction by a weight: linear with more axes. */
+static tegu_value build_contract(builder *b, tegu_value v,
+                                 const tegu_node *node)
+{
+    const tegu_axis_flow *f = b->f;
+    tegu_axis_stack s;
+    tegu_axis_find_stack(f, v, &s);
+    tegu_value x = node->inputs[1 - s.operand], inputs[2], sum[2];
+    const double *shift = s.reads >= 0 ? b->shift[x] : NULL;
+    bool apart = shift && shifts_apart(b, node, &s);
+    const int axes[2] = {s.writes, s.reads};
+    tegu_factor factors[2] = {
+        s.writes >= 0 ? *writer(b, f->site[v]) : no_factor, no_factor};
+
+    inputs[1 - s.operand] = b->map[x];
+    if (shift && !apart)
+        inputs[1 - s.operand] = hold(b, x, 0, node->loc);
+    else if (s.reads >= 0)
+        factors[1] = reader(b, x);
+    inputs[s.operand] = b->map[s.weight];
+    if (factors[0].data || factors[1].data)
+        inputs[s.operand] = tegu_project_stack(b->p->weights, b->from, b->into,
+                                               s.weight, axes, factors, NULL);
+    if (s.rows)
+        inputs[s.operand] =
+            tegu_build_binary(b->into, node->loc, TEGU_OP_GATHER,
+                              inputs[s.operand], b->map[s.rows]);
+    sum[0] = rebuild(b, node, inputs, NULL);
+    if (!apart)
+        return sum[0];
+    sum[1] = tegu_project_stack(b->p->weights, b->from, b->into, s.weight, axes,
+                                factors, shift);
+    return tegu_build_binary(b->into, node->loc, TEGU_OP_ADD, sum[0], sum[1]);
+}
+
 static tegu_value build_table(builder *b, tegu_value v, const tegu_node *node)
 {
-    tegu_value inputs[] = {
-        b->map[node->inputs[0]],
-        constant_operand(b, node->inputs[1], writer(b, b->f->site[v]))};
+    uint32_t table = node->op == TEGU_OP_EMBED;
+    tegu_value inputs[2];
+    inputs[table] =
+        constant_operand(b, node->inputs[table], writer(b, b->f->site[v]));
+    inputs[1 - table] = b->map[node->inputs[1 - table]];
     return rebuild(b, node, inputs, NULL);
 }
 
@@ -243,9 +310,9 @@ static tegu_value build_scale(builder *b, tegu_value v, const tegu_node *node)
     tegu_value x = node->inputs[at], by = node->inputs[1 - at];
     if (tegu_axis_is_row_factor(tegu_graph_type(b->from, by))) {
         tegu_value inputs[2] = {b->map[by], b->map[by]};
-        inputs[at] = b->shift[x] ? settled(b, x, node->loc) : b->map[x];
+        inputs[at] = b->shift[x] ? applied(b, x, v, node->loc) : b->map[x];
         if (!b->shift[x])
-            b->gain[v] = b->gain[x];
+            inherit(b, v, x);
         return rebuild(b, node, inputs, NULL);
     }
     const double *k = constant(b, by);
@@ -301,15 +368,21 @@ static tegu_value build_norm(builder *b, tegu_value v, const tegu_node *node)
                       NULL);
 }
 
+/* Rows moved keep gain and shift; of rows that are added up the shift is
+ * added first. */
 static tegu_value build_move(builder *b, tegu_value v, const tegu_node *node)
 {
-    tegu_value x = node->inputs[0];
-    bool sums = node->op == TEGU_OP_REDUCE_SUM && b->shift[x];
-    tegu_value inputs[2] = {sums ? settled(b, x, node->loc) : b->map[x]};
+    uint32_t at = 0;
+    bool mixes = tegu_axis_mixes(b->f, v, &at);
+    tegu_value x = node->inputs[at];
+    bool sums = (mixes || node->op == TEGU_OP_REDUCE_SUM) && b->shift[x];
+    tegu_value inputs[2];
     const tegu_basis *basis = &b->p->bases[b->f->site[v]];
-    if (node->input_count > 1)
-        inputs[1] = b->map[node->inputs[1]];
-    if (!sums)
+    for (uint32_t i = 0; i < node->input_count; i++)
+        inputs[i] = b->map[node->inputs[i]];
+    if (sums)
+        inputs[at] = applied(b, x, v, node->loc);
+    else
         inherit(b, v, x);
     return rebuild(b, node, inputs, basis->q ? &basis->dim : NULL);
 }
@@ -334,7 +407,9 @@ static tegu_value build_node(builder *b, tegu_value v)
     case TEGU_AXIS_NONE:
     case TEGU_AXIS_FULL: return build_plain(b, node);
     case TEGU_AXIS_TABLE: return build_table(b, v, node);
-    case TEGU_AXIS_LINEAR: return build_linear(b, v, node);
+    case TEGU_AXIS_LINEAR:
+        return node->op == TEGU_OP_CONTRACT ? build_contract(b, v, node)
+                                            : build_linear(b, v, node);
     case TEGU_AXIS_SUM:
     case TEGU_AXIS_EACH: return build_together(b, v, node);
     case TEGU_AXIS_SCALE: return build_scale(b, v, node);
@@ -412,6 +487,7 @@ tegu_graph *tegu_project_graph(tegu_projection *p, const tegu_graph *from,
                  .arena = arena,
                  .gain = TEGU_ARRAY(arena, double *, count),
                  .shift = TEGU_ARRAY(arena, double *, count),
+                 .off_centre = TEGU_ARRAY(arena, bool, count),
                  .writers = TEGU_ARRAY(arena, tegu_factor, f->sites.count)};
 
     b.original = (tegu_factor){identity(arena, f->extent), f->extent, f->extent,

@@ -164,6 +164,18 @@ static const char *constant_name(const tegu_graph *g, tegu_value v,
                : tegu_format(arena, "constant.%" PRIu32, v);
 }
 
+/* What tells constants over one parameter apart, in whatever entry: 0 for the
+ * parameter, else a hash of the computation. */
+static uint64_t constant_hash(const tegu_graph *g, tegu_value v)
+{
+    tegu_graph view = {.unit = g->unit, .level = g->level};
+    if (tegu_graph_node(g, v)->op == TEGU_OP_PARAM)
+        return 0;
+    memcpy(&view.nodes, &g->nodes, sizeof view.nodes);
+    tegu_graph_add_result(&view, "", v);
+    return tegu_graph_hash(&view);
+}
+
 /* A constant as a matrix [.., last dimension]: all or its first rows, maybe
  * transposed. */
 typedef struct view {
@@ -219,10 +231,10 @@ static tegu_value project_view(tegu_weights *weights, const tegu_graph *from,
     const tegu_node *node = tegu_graph_node(from, w->v);
     tegu_mark mark = tegu_arena_mark(weights->scratch);
     const char *name = constant_name(from, w->v, weights->arena);
-    const char *key = tegu_format(
-        weights->scratch, "%s|%s|%" PRIx64 "|%" PRIx64 "|%" PRIu32, name,
-        w->tag, left->data ? left->key : 0, right->data ? right->key : 0,
-        node->op == TEGU_OP_PARAM ? 0 : w->v);
+    const char *key =
+        tegu_format(weights->scratch, "%s|%s|%" PRIx64 "|%" PRIx64 "|%" PRIx64,
+                    name, w->tag, left->data ? left->key : 0,
+                    right->data ? right->key : 0, constant_hash(from, w->v));
     if (!find_made(weights, key)) {
         int64_t rows, columns;
         const float *data =
@@ -278,6 +290,119 @@ tegu_value tegu_project_weight(tegu_weights *weights, const tegu_graph *from,
     if (node->op == TEGU_OP_LORA || node->op == TEGU_OP_SINGLORA)
         return project_adapter(weights, from, into, node, left, right);
     return project_view(weights, from, into, &all, left, right);
+}
+
+/* --- weights of any rank --- */
+
+/* One index of a constant's axes before the first projected one, f64. */
+typedef struct block {
+    int64_t dims[TEGU_MAX_RANK];
+    uint32_t rank;
+    double *data;
+} block;
+
+/* Projects one axis of a block: out[p, j, q] = sum_i F[i, j] in[p, i, q]. */
+static void project_axis(block *b, uint32_t axis, const tegu_factor *factor,
+                         tegu_arena *scratch)
+{
+    int64_t before = 1, after = 1, n = b->dims[axis], m = factor->columns;
+    for (uint32_t k = 0; k < axis; k++)
+        before *= b->dims[k];
+    for (uint32_t k = axis + 1; k < b->rank; k++)
+        after *= b->dims[k];
+    double *out = tegu_arena_array(scratch, (size_t)(before * after),
+                                   (size_t)m * sizeof *out);
+    for (int64_t p = 0; after > 1 && p < before; p++)
+        cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)m, (int)after,
+                    (int)n, 1, factor->data, (int)m, b->data + p * n * after,
+                    (int)after, 0, out + p * m * after, (int)after);
+    if (after == 1)
+        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)before,
+                    (int)m, (int)n, 1, b->data, (int)n, factor->data, (int)m, 0,
+                    out, (int)m);
+    b->dims[axis] = m;
+    b->data = out;
+}
+
+/* All blocks of `w`, a constant of this type, one after another. */
+static void project_blocks(tegu_weights *weights, const tegu_type *type,
+                           const float *w, const int axes[2],
+                           const tegu_factor factors[2], float *out)
+{
+    uint32_t first = type->rank;
+    int64_t blocks = 1, size = 1;
+    for (uint32_t i = 0; i < 2; i++)
+        if (factors[i].data && (uint32_t)axes[i] < first)
+            first = (uint32_t)axes[i];
+    for (uint32_t k = 0; k < type->rank; k++)
+        *(k < first ? &blocks : &size) *= type->dims[k].offset;
+    for (int64_t p = 0; p < blocks; p++) {
+        tegu_mark mark = tegu_arena_mark(weights->scratch);
+        block b = {.rank = type->rank - first};
+        int64_t left = 1;
+        b.data = TEGU_ARRAY(weights->scratch, double, (size_t)size);
+        for (int64_t i = 0; i < size; i++)
+            b.data[i] = w[p * size + i];
+        for (uint32_t k = 0; k < b.rank; k++)
+            b.dims[k] = type->dims[first + k].offset;
+        for (uint32_t i = 0; i < 2; i++)
+            if (factors[i].data)
+                project_axis(&b, (uint32_t)axes[i] - first, &factors[i],
+                             weights->scratch);
+        for (uint32_t k = 0; k < b.rank; k++)
+            left *= b.dims[k];
+        for (int64_t i = 0; i < left; i++)
+            out[p * left + i] = (float)b.data[i];
+        tegu_arena_release(weights->scratch, mark);
+    }
+}
+
+static tegu_type stack_type(const tegu_type *from, const int axes[2],
+                            const tegu_factor factors[2], bool summed)
+{
+    tegu_type type = *from;
+    for (uint32_t i = 0; i < 2; i++)
+        if (factors[i].data)
+            type.dims[axes[i]] = factors[i].dim;
+    for (uint32_t k = (uint32_t)axes[1]; summed && k + 1 < type.rank; k++)
+        type.dims[k] = type.dims[k + 1];
+    type.rank -= summed;
+    return type;
+}
+
+tegu_value tegu_project_stack(tegu_weights *weights, const tegu_graph *from,
+                              tegu_graph *into, tegu_value v, const int axes[2],
+                              const tegu_factor factors[2], const double *shift)
+{
+    const tegu_node *node = tegu_graph_node(from, v);
+    tegu_mark mark = tegu_arena_mark(weights->scratch);
+    const char *name = constant_name(from, v, weights->arena);
+    tegu_factor by[2] = {factors[0], factors[1]};
+    if (shift) {
+        int64_t n = node->type->dims[axes[1]].offset;
+        by[1] = (tegu_factor){shift, n, 1, tegu_dim_static(1),
+                              tegu_numbers_key(shift, n)};
+    }
+    const char *key = tegu_format(
+        weights->scratch, "%s|%s|%d:%" PRIx64 "|%d:%" PRIx64 "|%" PRIx64, name,
+        shift ? "sum" : "stack", axes[0], by[0].data ? by[0].key : 0, axes[1],
+        by[1].data ? by[1].key : 0, constant_hash(from, v));
+    if (!find_made(weights, key)) {
+        const float *data = read_floats(from, v, weights->scratch);
+        tegu_type type = stack_type(node->type, axes, by, shift != NULL);
+        bool param = node->op == TEGU_OP_PARAM && !shift;
+        const char *called = shift ? tegu_format(weights->arena, "%s.bias",
+                                                 stem(weights->arena, name))
+                                   : name;
+        if (!data)
+            return 0;
+        project_blocks(
+            weights, node->type, data, axes, by,
+            make(weights, into->unit, key, called, param ? name : NULL, &type));
+    }
+    tegu_value made = place(find_made(weights, key), into, node->loc);
+    tegu_arena_release(weights->scratch, mark);
+    return made;
 }
 
 /* --- vectors and skips --- */

@@ -24,6 +24,8 @@ void bench_close(bench *b);
 /* Puts the unit of IR text on a new bench, with the prelude; the test fails
  * when it is wrong. */
 bench bench_text(const char *text);
+/* The unit of a model in the language. */
+bench bench_language(const char *text);
 /* The llama example, small and without weights. */
 bench bench_llama(const char *layers);
 
@@ -35,6 +37,19 @@ const char *bench_printed(bench *b);
 tegu_graph *bench_graph(const bench *b);
 /* The first message begins so; forgets all. */
 void assert_message(bench *b, const char *prefix);
+
+enum { BENCH_MOST = 8192 };
+/* The entry's result for fixed tokens below 26, at most BENCH_MOST numbers;
+ * how many there are. */
+int64_t bench_call(bench *b, const char *entry, float *out);
+double bench_difference(const float *a, const float *b, int64_t n);
+/* Runs a pipeline over fixed calibration tokens, verified after each step. */
+bool bench_reduce(bench *b, const char *pipeline);
+/* The same; the test fails with the messages when it does not work. */
+void bench_must_reduce(bench *b, const char *pipeline);
+/* A figure of the last run's report; the test fails when there is none. */
+double bench_figure(const bench *b, uint32_t row, const char *name);
+
 /* Kernels of the graph, of one family unless NULL. */
 uint32_t count_kernels(const tegu_graph *g, const char *family);
 /* Nodes of an op in a graph, kernels' bodies included. */

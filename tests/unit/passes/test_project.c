@@ -2,15 +2,12 @@
 /* The change of basis of a named axis: what it must leave as it was, what it
  * must refuse, and what each provider must find on planted data. */
 #include "bench.h"
-#include "frontend/frontend.h"
 #include "passes/provider.h"
 #include "passes/sinkhorn.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-enum { TOKENS = 7, MOST_OUT = 4096 };
 
 /* --- models --- */
 
@@ -93,20 +90,6 @@ static const char adapted[] =
     "  let z = rms_norm(y + m, param \"n2\" [dim])\n"
     "  return linear(z, param \"out\" [vocab, dim])\n}\n";
 
-static bench bench_language(const char *text)
-{
-    bench b = bench_open();
-    tegu_load_options options = {0};
-    const char *kept = tegu_format(b.arena, "%s", text); /* for messages */
-
-    b.unit = tegu_language_load(b.arena, b.diag, "test.tegu", kept,
-                                strlen(kept), &options);
-    if (!b.unit)
-        tegu_diag_render(b.diag, stderr, false);
-    assert_non_null(b.unit);
-    return b;
-}
-
 static bench bench_random_llama(void)
 {
     bench b = bench_llama("2");
@@ -117,72 +100,6 @@ static bench bench_random_llama(void)
         b.unit->params.data[i].std = 0.3;
     }
     return b;
-}
-
-/* --- running --- */
-
-static tegu_executor *interpret(void *data, tegu_unit *unit)
-{
-    (void)data;
-    return tegu_interp_create(unit, unit->arena);
-}
-
-/* An entry's result for fixed tokens, as many numbers as it has. */
-static int64_t call(bench *b, const char *entry, float *out)
-{
-    int32_t tokens[TOKENS] = {3, 17, 4, 25, 9, 3, 11};
-    tegu_tensor in = {TEGU_I32, 1, {TOKENS}, tokens}, result;
-    int64_t *symbols = TEGU_ARRAY(b->arena, int64_t, b->unit->axes.count);
-    tegu_executor *run = tegu_interp_create(b->unit, b->arena);
-    tegu_entry *e = tegu_unit_find_entry(b->unit, entry);
-
-    assert_non_null(e);
-    assert_true(tegu_entry_bind(b->unit, e, &in, 1, symbols));
-    tegu_entry_output(b->unit, e, 0, symbols, &result);
-    assert_in_range(tegu_tensor_elements(&result), 1, MOST_OUT);
-    result.data = out;
-    if (!run->call(run->self, entry, &in, 1, &result, 1)) {
-        tegu_diag_render(b->diag, stderr, false);
-        fail();
-    }
-    run->destroy(run->self);
-    return tegu_tensor_elements(&result);
-}
-
-static double difference(const float *a, const float *b, int64_t n)
-{
-    double worst = 0;
-    for (int64_t i = 0; i < n; i++)
-        worst = fmax(worst, fabs((double)a[i] - b[i]));
-    return worst;
-}
-
-static bool reduce(bench *b, const char *pipeline)
-{
-    static const int32_t tokens[4][16] = {
-        {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16},
-        {16, 3, 14, 5, 12, 7, 10, 9, 8, 11, 6, 13, 4, 15, 2, 17},
-        {21, 22, 23, 24, 25, 26, 27, 28, 29, 20, 1, 12, 3, 14, 5, 16},
-        {1, 1, 2, 3, 5, 8, 13, 21, 4, 25, 29, 24, 23, 17, 10, 27}};
-    tegu_calibration data = {.tokens = tokens[0],
-                             .sequences = 4,
-                             .length = 16,
-                             .source = "test",
-                             .compile = interpret};
-    tegu_manager_options options = {
-        .verify_each = true, .calibration = &data, .lanes = 16};
-    tegu_pipeline *p = tegu_pipeline_parse(b->arena, b->diag, pipeline);
-
-    b->report = (tegu_manager_report){0};
-    return p && tegu_manager_run(b->unit, p, &options, &b->report);
-}
-
-static void must_reduce(bench *b, const char *pipeline)
-{
-    if (reduce(b, pipeline))
-        return;
-    tegu_diag_render(b->diag, stderr, false);
-    fail_msg("pipeline %s fails", pipeline);
 }
 
 /* --- invariance --- */
@@ -206,16 +123,16 @@ static const struct invariant {
 
 static void check_invariant(const struct invariant *c, const char *pipeline)
 {
-    static float before[2][MOST_OUT], after[MOST_OUT];
+    static float before[2][BENCH_MOST], after[BENCH_MOST];
     bench b = c->open(c->text);
     int64_t n[2] = {0};
 
     for (int e = 0; e < 2 && c->entries[e]; e++)
-        n[e] = call(&b, c->entries[e], before[e]);
-    must_reduce(&b, pipeline);
+        n[e] = bench_call(&b, c->entries[e], before[e]);
+    bench_must_reduce(&b, pipeline);
     for (int e = 0; e < 2 && c->entries[e]; e++) {
-        assert_int_equal(call(&b, c->entries[e], after), n[e]);
-        double worst = difference(before[e], after, n[e]);
+        assert_int_equal(bench_call(&b, c->entries[e], after), n[e]);
+        double worst = bench_difference(before[e], after, n[e]);
         if (!(worst < 5e-5))
             fail_msg("%s: %s of %s differs by %g", pipeline, c->entries[e],
                      b.unit->name, worst);
@@ -244,11 +161,11 @@ static void projected_models_compile_down_like_others(void **state)
 {
     (void)state;
     bench b = bench_random_llama();
-    must_reduce(&b, "slice{keep=0.6,basis=per-site}");
+    bench_must_reduce(&b, "slice{keep=0.6,basis=per-site}");
     bench_run(&b, "-O2");
     bench_close(&b);
     b = bench_language(gpt2);
-    must_reduce(&b, "dotresize{keep=0.6}");
+    bench_must_reduce(&b, "dotresize{keep=0.6}");
     bench_run(&b, "-O2");
     bench_close(&b);
 }
@@ -260,7 +177,7 @@ static void a_shared_basis_adds_no_matrix_and_keeps_the_names(void **state)
     (void)state;
     bench b = bench_random_llama();
     uint32_t linears = count_ops(bench_graph(&b), TEGU_OP_LINEAR);
-    must_reduce(&b, "slice{keep=0.5}");
+    bench_must_reduce(&b, "slice{keep=0.5}");
     tegu_graph *g = bench_graph(&b);
     tegu_axis_id reduced = tegu_unit_find_axis(b.unit, "dim_r");
 
@@ -285,7 +202,7 @@ static void a_basis_per_site_adds_a_skip_per_residual_sum(void **state)
     (void)state;
     bench b = bench_random_llama();
     uint32_t linears = count_ops(bench_graph(&b), TEGU_OP_LINEAR);
-    must_reduce(&b, "slice{keep=0.5,basis=per-site}");
+    bench_must_reduce(&b, "slice{keep=0.5,basis=per-site}");
     assert_int_equal(count_ops(bench_graph(&b), TEGU_OP_LINEAR), linears + 4);
     assert_non_null(
         tegu_unit_find_param(b.unit, "model.layers.1.mlp.down_proj.skip"));
@@ -296,7 +213,7 @@ static void a_tied_head_is_untied(void **state)
 {
     (void)state;
     bench b = bench_language(gpt2);
-    must_reduce(&b, "slice{keep=0.5}");
+    bench_must_reduce(&b, "slice{keep=0.5}");
     const tegu_param *one = tegu_unit_find_param(b.unit, "wte.weight");
     const tegu_param *two = tegu_unit_find_param(b.unit, "wte.weight.2");
     assert_non_null(two);
@@ -310,7 +227,7 @@ static void adapters_are_projected_with_their_weights(void **state)
 {
     (void)state;
     bench b = bench_language(adapted);
-    must_reduce(&b, "slice{keep=0.5}");
+    bench_must_reduce(&b, "slice{keep=0.5}");
     const tegu_graph *g = bench_graph(&b);
     assert_int_equal(count_ops(g, TEGU_OP_LORA), 3);
     assert_int_equal(count_ops(g, TEGU_OP_SINGLORA), 0);
@@ -320,7 +237,7 @@ static void adapters_are_projected_with_their_weights(void **state)
 
 static void entries_stay_one_model(void **state)
 {
-    static float all[MOST_OUT], last[MOST_OUT];
+    static float all[BENCH_MOST], last[BENCH_MOST];
     static const char *const pipelines[] = {"slice{keep=0.5}",
                                             "dotresize{keep=0.4,cost=l1}",
                                             "prune-width{basis=per-site}"};
@@ -328,23 +245,12 @@ static void entries_stay_one_model(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof pipelines / sizeof *pipelines; i++) {
         bench b = bench_language(gpt2);
-        must_reduce(&b, pipelines[i]);
-        int64_t n = call(&b, "step", all), one = call(&b, "prompt", last);
-        assert_true(difference(all + n - one, last, one) < 1e-5);
+        bench_must_reduce(&b, pipelines[i]);
+        int64_t n = bench_call(&b, "step", all),
+                one = bench_call(&b, "prompt", last);
+        assert_true(bench_difference(all + n - one, last, one) < 1e-5);
         bench_close(&b);
     }
-}
-
-static double figure(const bench *b, uint32_t row, const char *name)
-{
-    const tegu_site_row *r = &b->report.sites.data[row];
-
-    assert_true(row < b->report.sites.count);
-    for (uint32_t i = 0; i < r->count; i++)
-        if (!strcmp(r->figures[i].name, name))
-            return r->figures[i].value;
-    fail_msg("no figure '%s'", name);
-    return 0;
 }
 
 /* The first site has no cut before it; a basis of full width has no error. */
@@ -353,19 +259,19 @@ static void errors_are_predicted_and_measured(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof invariants / sizeof *invariants; i++) {
         bench b = invariants[i].open(invariants[i].text);
-        must_reduce(&b, "slice{keep=0.6,basis=per-site}");
-        double predicted = figure(&b, 0, "predicted_error");
-        double measured = figure(&b, 0, "measured_error");
+        bench_must_reduce(&b, "slice{keep=0.6,basis=per-site}");
+        double predicted = bench_figure(&b, 0, "predicted_error");
+        double measured = bench_figure(&b, 0, "measured_error");
         assert_true(predicted > 1e-3);
         assert_true(fabs(measured / predicted - 1) < 1e-3);
         bench_close(&b);
         b = invariants[i].open(invariants[i].text);
-        must_reduce(&b, "rotate{provider=random}");
+        bench_must_reduce(&b, "rotate{provider=random}");
         for (uint32_t row = 0; row < b.report.sites.count; row++)
-            assert_true(figure(&b, row, "measured_error") < 1e-5);
+            assert_true(bench_figure(&b, row, "measured_error") < 1e-5);
         bench_close(&b);
         b = invariants[i].open(invariants[i].text);
-        must_reduce(&b, "slice{measure=false}");
+        bench_must_reduce(&b, "slice{measure=false}");
         assert_string_equal(b.report.sites.data[0]
                                 .figures[b.report.sites.data[0].count - 1]
                                 .name,
@@ -387,7 +293,7 @@ static void widths_round_to_a_multiple(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         bench b = bench_language(gpt2);
-        must_reduce(&b, cases[i].pipeline);
+        bench_must_reduce(&b, cases[i].pipeline);
         const tegu_param *p = tegu_unit_find_param(b.unit, "h.0.fc.weight");
         if (p->type->dims[1].offset != cases[i].width)
             fail_msg("%s: %d", cases[i].pipeline, (int)p->type->dims[1].offset);
@@ -447,7 +353,7 @@ static void what_forbids_a_basis_is_named(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
         bench b = bench_stream(refusals[i].body);
-        if (reduce(&b, refusals[i].pipeline))
+        if (bench_reduce(&b, refusals[i].pipeline))
             fail_msg("%s accepts %s", refusals[i].pipeline, refusals[i].body);
         uint32_t count;
         const tegu_message *m = tegu_diag_messages(b.diag, &count);
@@ -472,7 +378,7 @@ static void a_selection_passes_element_wise_ops(void **state)
 {
     (void)state;
     bench b = bench_stream("return linear(gelu(x), w)");
-    must_reduce(&b, "prune-width{keep=0.5}");
+    bench_must_reduce(&b, "prune-width{keep=0.5}");
     assert_int_equal(tegu_unit_find_param(b.unit, "w")->type->dims[1].offset,
                      4);
     bench_close(&b);
@@ -482,7 +388,7 @@ static void hidden_layers_are_reduce_hiddens(void **state)
 {
     (void)state;
     bench b = bench_language(gpt2);
-    must_reduce(&b, "dotresize{axis=hidden,keep=0.5}");
+    bench_must_reduce(&b, "dotresize{axis=hidden,keep=0.5}");
     assert_int_equal(
         tegu_unit_find_param(b.unit, "h.1.fc.weight")->type->dims[0].offset,
         20);

@@ -12,7 +12,8 @@ static const tegu_node *node_of(const tegu_body *b, tegu_value v)
     return tegu_graph_node(b->graph, v);
 }
 
-tegu_value tegu_body_strip(const tegu_graph *g, tegu_value v)
+/* The node behind trailing or leading reshapes. */
+static tegu_value strip(const tegu_graph *g, tegu_value v)
 {
     while (tegu_graph_node(g, v)->op == TEGU_OP_RESHAPE)
         v = tegu_graph_node(g, v)->inputs[0];
@@ -275,7 +276,7 @@ bool tegu_body_read(const tegu_graph *graph, uint32_t operands, bool may_append,
     uint32_t *uses = tegu_graph_uses(graph, scratch);
     axis_sets *sets = TEGU_ARRAY(scratch, axis_sets, graph->nodes.count);
     *out = (tegu_body){.graph = graph, .operands = operands};
-    out->root = tegu_body_strip(graph, graph->results.data[0].value);
+    out->root = strip(graph, graph->results.data[0].value);
     out->in_place = may_append && appends_in_place(out, uses);
     out->space = tegu_graph_type(graph, out->root);
     if (out->in_place)
@@ -365,7 +366,7 @@ static bool read_operands(const tegu_body *b, const tegu_node *node,
     out->k = tb->dims[1].offset;
     out->rows_rank = ta->rank - 1;
     return out->n > 0 && out->k > 0 &&
-           arg_behind(b, tegu_body_strip(b->graph, node->inputs[0]), &out->a) &&
+           arg_behind(b, strip(b->graph, node->inputs[0]), &out->a) &&
            arg_behind(b, node->inputs[1], &out->b) && out->a != out->b;
 }
 

@@ -89,7 +89,4 @@ bool tegu_body_is_loops(const tegu_body *body);
 int64_t tegu_dim_least(const tegu_unit *unit, tegu_dim dim);
 int64_t tegu_dim_most(const tegu_unit *unit, tegu_dim dim);
 
-/* The node behind trailing or leading reshapes. */
-tegu_value tegu_body_strip(const tegu_graph *g, tegu_value v);
-
 #endif

@@ -272,7 +272,8 @@ LLVMValueRef tegu_emit_splat(tegu_emitter *e, LLVMValueRef scalar,
                                   "");
 }
 
-LLVMValueRef tegu_emit_iota(tegu_emitter *e, unsigned lanes)
+/* <0, 1, 2, ...> of i32 */
+static LLVMValueRef iota(tegu_emitter *e, unsigned lanes)
 {
     LLVMValueRef each[64];
     assert(lanes <= 64);
@@ -288,7 +289,7 @@ LLVMValueRef tegu_emit_mask(tegu_emitter *e, unsigned lanes, LLVMValueRef count)
     LLVMValueRef more = LLVMBuildICmp(b, LLVMIntSGT, count, most, "");
     LLVMValueRef few = LLVMBuildSelect(b, more, most, count, "");
     LLVMValueRef narrow = LLVMBuildTrunc(b, few, e->i32, "");
-    return LLVMBuildICmp(b, LLVMIntSLT, tegu_emit_iota(e, lanes),
+    return LLVMBuildICmp(b, LLVMIntSLT, iota(e, lanes),
                          tegu_emit_splat(e, narrow, lanes), "");
 }
 
@@ -398,7 +399,8 @@ void tegu_emit_buffer(tegu_emitter *e, LLVMValueRef access, unsigned i,
 
 /* ---- arithmetic ---- */
 
-LLVMValueRef tegu_emit_flagged(tegu_emitter *e, LLVMValueRef value)
+/* Gives the value e->flags if it is an instruction that takes them. */
+static LLVMValueRef flagged(tegu_emitter *e, LLVMValueRef value)
 {
     if (e->flags && LLVMIsAInstruction(value) &&
         LLVMCanValueUseFastMathFlags(value))
@@ -408,27 +410,27 @@ LLVMValueRef tegu_emit_flagged(tegu_emitter *e, LLVMValueRef value)
 
 LLVMValueRef tegu_emit_fadd(tegu_emitter *e, LLVMValueRef a, LLVMValueRef b)
 {
-    return tegu_emit_flagged(e, LLVMBuildFAdd(e->builder, a, b, ""));
+    return flagged(e, LLVMBuildFAdd(e->builder, a, b, ""));
 }
 
 LLVMValueRef tegu_emit_fsub(tegu_emitter *e, LLVMValueRef a, LLVMValueRef b)
 {
-    return tegu_emit_flagged(e, LLVMBuildFSub(e->builder, a, b, ""));
+    return flagged(e, LLVMBuildFSub(e->builder, a, b, ""));
 }
 
 LLVMValueRef tegu_emit_fmul(tegu_emitter *e, LLVMValueRef a, LLVMValueRef b)
 {
-    return tegu_emit_flagged(e, LLVMBuildFMul(e->builder, a, b, ""));
+    return flagged(e, LLVMBuildFMul(e->builder, a, b, ""));
 }
 
 LLVMValueRef tegu_emit_fdiv(tegu_emitter *e, LLVMValueRef a, LLVMValueRef b)
 {
-    return tegu_emit_flagged(e, LLVMBuildFDiv(e->builder, a, b, ""));
+    return flagged(e, LLVMBuildFDiv(e->builder, a, b, ""));
 }
 
 LLVMValueRef tegu_emit_fneg(tegu_emitter *e, LLVMValueRef a)
 {
-    return tegu_emit_flagged(e, LLVMBuildFNeg(e->builder, a, ""));
+    return flagged(e, LLVMBuildFNeg(e->builder, a, ""));
 }
 
 LLVMValueRef tegu_emit_intrinsic(tegu_emitter *e, const char *name,
@@ -439,8 +441,8 @@ LLVMValueRef tegu_emit_intrinsic(tegu_emitter *e, const char *name,
     LLVMValueRef declared =
         LLVMGetIntrinsicDeclaration(e->module, id, &type, 1);
     LLVMTypeRef signature = LLVMGlobalGetValueType(declared);
-    return tegu_emit_flagged(e, LLVMBuildCall2(e->builder, signature, declared,
-                                               arguments, count, ""));
+    return flagged(e, LLVMBuildCall2(e->builder, signature, declared, arguments,
+                                     count, ""));
 }
 
 LLVMValueRef tegu_emit_fma(tegu_emitter *e, LLVMValueRef a, LLVMValueRef b,

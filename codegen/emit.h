@@ -6,7 +6,7 @@
  *
  * Values are scalars or fixed vectors; "any" functions take both.  Nothing
  * here fails on valid input: what can go wrong (names, sizes) is checked by
- * the callers, and tegu_object_verify checks the module once it is complete.
+ * the callers, and object.c verifies the module once it is complete.
  * An emitter is used by one thread at a time; distinct emitters are
  * independent.
  */
@@ -94,8 +94,6 @@ LLVMValueRef tegu_emit_real(LLVMTypeRef any, double value);
 LLVMValueRef tegu_emit_integer(LLVMTypeRef any, int64_t value);
 LLVMValueRef tegu_emit_splat(tegu_emitter *e, LLVMValueRef scalar,
                              unsigned lanes);
-/* <0, 1, 2, ...> of i32 */
-LLVMValueRef tegu_emit_iota(tegu_emitter *e, unsigned lanes);
 /* Lanes below `count` (i64), a vector of i1; a constant if count is one. */
 LLVMValueRef tegu_emit_mask(tegu_emitter *e, unsigned lanes,
                             LLVMValueRef count);
@@ -128,8 +126,6 @@ LLVMValueRef tegu_emit_fneg(tegu_emitter *e, LLVMValueRef a);
 /* a * b + c: fused where the target can, two roundings elsewhere. */
 LLVMValueRef tegu_emit_fma(tegu_emitter *e, LLVMValueRef a, LLVMValueRef b,
                            LLVMValueRef c);
-/* Gives the value e->flags if it is an instruction that takes them. */
-LLVMValueRef tegu_emit_flagged(tegu_emitter *e, LLVMValueRef value);
 /* An intrinsic overloaded on the type of its first argument only:
  * "llvm.fabs", "llvm.sqrt", "llvm.roundeven", "llvm.minnum", ... */
 LLVMValueRef tegu_emit_intrinsic(tegu_emitter *e, const char *name,

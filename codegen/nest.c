@@ -322,7 +322,7 @@ static LLVMValueRef shared_extent(tegu_nest *n, tegu_dim dim)
     return n->atoms.data[whole.terms[0].atom].value;
 }
 
-tegu_index tegu_index_times(tegu_nest *n, const tegu_index *a, tegu_dim dim)
+static tegu_index index_times(tegu_nest *n, const tegu_index *a, tegu_dim dim)
 {
     if (tegu_dim_is_static(dim))
         return tegu_index_scale(a, dim.offset);
@@ -376,8 +376,8 @@ static void take_multiples(const tegu_index *a, int64_t d, tegu_index *quotient,
     }
 }
 
-void tegu_index_divide(tegu_nest *n, const tegu_index *a, tegu_dim by,
-                       tegu_index *quotient, tegu_index *remainder)
+static void index_divide(tegu_nest *n, const tegu_index *a, tegu_dim by,
+                         tegu_index *quotient, tegu_index *remainder)
 {
     tegu_index outer = tegu_index_constant(0), rest = *a;
     int64_t lo, hi, least = tegu_nest_least(n, by);
@@ -414,7 +414,7 @@ tegu_index tegu_index_join(tegu_nest *n, const tegu_index *at,
     tegu_index linear = tegu_index_constant(0);
     for (uint32_t i = 0; i < count; i++) {
         if (i > 0)
-            linear = tegu_index_times(n, &linear, dims[i]);
+            linear = index_times(n, &linear, dims[i]);
         linear = tegu_index_add(n, &linear, &at[i]);
     }
     return linear;
@@ -428,7 +428,7 @@ void tegu_index_split(tegu_nest *n, const tegu_index *linear,
     while (first + 1 < count && tegu_dim_is_one(dims[first]))
         out[first++] = tegu_index_constant(0);
     for (uint32_t i = count; i-- > first + 1;)
-        tegu_index_divide(n, &rest, dims[i], &rest, &out[i]);
+        index_divide(n, &rest, dims[i], &rest, &out[i]);
     if (count > 0)
         out[first] = rest;
 }

@@ -125,11 +125,8 @@ tegu_index tegu_index_atom(uint32_t atom);
 tegu_index tegu_index_add(tegu_nest *n, const tegu_index *a,
                           const tegu_index *b);
 tegu_index tegu_index_scale(const tegu_index *a, int64_t factor);
-tegu_index tegu_index_times(tegu_nest *n, const tegu_index *a, tegu_dim dim);
 /* a + dim, for starts that count from the end. */
 tegu_index tegu_index_plus(tegu_nest *n, const tegu_index *a, tegu_dim dim);
-void tegu_index_divide(tegu_nest *n, const tegu_index *a, tegu_dim by,
-                       tegu_index *quotient, tegu_index *remainder);
 tegu_index tegu_index_clamp(tegu_nest *n, const tegu_index *a, tegu_dim size);
 void tegu_index_range(const tegu_nest *n, const tegu_index *a, int64_t *lo,
                       int64_t *hi);
@@ -148,8 +145,7 @@ LLVMValueRef tegu_nest_value(tegu_nest *n, tegu_value v, const tegu_index *at);
 /* The same without looking for an earlier computation: the rule of the op. */
 typedef LLVMValueRef tegu_rule(tegu_nest *n, const tegu_node *node,
                                const tegu_index *at);
-/* The carrier's LLVM type, and a constant of it. */
-LLVMTypeRef tegu_nest_type(const tegu_nest *n, tegu_dtype dtype);
+/* A constant of the carrier's LLVM type. */
 LLVMValueRef tegu_nest_constant(const tegu_nest *n, tegu_dtype dtype,
                                 double value);
 /* The value of `then` where the condition holds, else `otherwise`; the former
@@ -162,9 +158,8 @@ void tegu_nest_store(tegu_nest *n, tegu_dtype dtype, LLVMValueRef value,
                      LLVMValueRef base, const tegu_index *linear);
 
 /* ---- rules of move.c and reduce.c ---- */
-tegu_rule tegu_rule_reshape, tegu_rule_transpose, tegu_rule_broadcast,
-    tegu_rule_slice, tegu_rule_pad, tegu_rule_concat, tegu_rule_gather,
-    tegu_rule_append;
+tegu_rule tegu_rule_reshape, tegu_rule_transpose, tegu_rule_slice,
+    tegu_rule_pad, tegu_rule_concat, tegu_rule_gather, tegu_rule_append;
 tegu_rule tegu_rule_reduce, tegu_rule_argmax, tegu_rule_contract;
 
 #endif

@@ -110,7 +110,8 @@ static bool guarded(step *run, tegu_emitter *e, int which, void *out,
     return done;
 }
 
-bool tegu_object_verify(tegu_emitter *e, tegu_failure *failure)
+/* LLVM's verifier and the errors it reported while the module was built. */
+static bool verify(tegu_emitter *e, tegu_failure *failure)
 {
     char *text = NULL;
     bool bad = LLVMVerifyModule(e->module, LLVMReturnStatusAction, &text);
@@ -155,7 +156,7 @@ static bool run_passes(tegu_emitter *e, int effort, void *out,
 bool tegu_object_optimise(tegu_emitter *e, tegu_effort effort,
                           tegu_failure *failure)
 {
-    if (!tegu_object_verify(e, failure))
+    if (!verify(e, failure))
         return false;
     return !pipelines[effort] || guarded(run_passes, e, effort, NULL, failure);
 }
@@ -237,7 +238,7 @@ bool tegu_object_write(tegu_emitter *e, tegu_object_kind kind, tegu_bytes *out,
                        tegu_failure *failure)
 {
     tegu_bytes made = {NULL, 0};
-    if (!tegu_object_verify(e, failure))
+    if (!verify(e, failure))
         return false;
     if (!guarded(write_kind, e, (int)kind, &made, failure)) {
         tegu_bytes_free(&made);

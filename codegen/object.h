@@ -52,9 +52,6 @@ void tegu_object_initialise(void);
 LLVMTargetMachineRef tegu_object_machine(const tegu_target *target,
                                          tegu_failure *failure);
 
-/* LLVM's verifier and the errors it reported while the module was built. */
-bool tegu_object_verify(struct tegu_emitter *e, tegu_failure *failure);
-
 /* Verifies, then runs the passes of one effort over the whole module. */
 bool tegu_object_optimise(struct tegu_emitter *e, tegu_effort effort,
                           tegu_failure *failure);

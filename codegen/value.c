@@ -15,7 +15,8 @@
 
 /* ---- types ---- */
 
-LLVMTypeRef tegu_nest_type(const tegu_nest *n, tegu_dtype dtype)
+/* The carrier's LLVM type. */
+static LLVMTypeRef vector_type(const tegu_nest *n, tegu_dtype dtype)
 {
     return tegu_cast_carrier(n->e, dtype);
 }
@@ -23,7 +24,7 @@ LLVMTypeRef tegu_nest_type(const tegu_nest *n, tegu_dtype dtype)
 LLVMValueRef tegu_nest_constant(const tegu_nest *n, tegu_dtype dtype,
                                 double value)
 {
-    LLVMTypeRef type = tegu_nest_type(n, dtype);
+    LLVMTypeRef type = vector_type(n, dtype);
     if (type == n->e->f32)
         return LLVMConstReal(type, value);
     if (dtype == TEGU_BOOL)
@@ -112,7 +113,7 @@ static LLVMValueRef number(tegu_nest *n, tegu_dtype dtype, LLVMValueRef i64)
     LLVMBuilderRef b = n->e->builder;
     if (dtype == TEGU_F32)
         return LLVMBuildSIToFP(b, i64, n->e->f32, "");
-    return LLVMBuildTrunc(b, i64, tegu_nest_type(n, dtype), "");
+    return LLVMBuildTrunc(b, i64, vector_type(n, dtype), "");
 }
 
 static LLVMValueRef rule_iota(tegu_nest *n, const tegu_node *node,
@@ -164,8 +165,8 @@ static LLVMValueRef rule_map(tegu_nest *n, const tegu_node *node,
     return tegu_scalar_map(n->e, n->body, node, x);
 }
 
-LLVMValueRef tegu_rule_broadcast(tegu_nest *n, const tegu_node *node,
-                                 const tegu_index *at)
+static LLVMValueRef broadcast(tegu_nest *n, const tegu_node *node,
+                              const tegu_index *at)
 {
     tegu_index own[TEGU_MAX_RANK];
     aligned(node->type, tegu_graph_type(n->body, node->inputs[0]), at, own);
@@ -212,7 +213,7 @@ static tegu_rule *const by_op[TEGU_OP_COUNT] = {
     [TEGU_OP_ARGMAX] = tegu_rule_argmax,
     [TEGU_OP_RESHAPE] = tegu_rule_reshape,
     [TEGU_OP_TRANSPOSE] = tegu_rule_transpose,
-    [TEGU_OP_BROADCAST] = tegu_rule_broadcast,
+    [TEGU_OP_BROADCAST] = broadcast,
     [TEGU_OP_SLICE] = tegu_rule_slice,
     [TEGU_OP_PAD] = tegu_rule_pad,
     [TEGU_OP_CONCAT] = tegu_rule_concat,
@@ -268,7 +269,7 @@ LLVMValueRef tegu_nest_value(tegu_nest *n, tegu_value v, const tegu_index *at)
         return value;
     if (++n->spent > TEGU_NEST_BUDGET) {
         n->too_complex = true;
-        return LLVMGetPoison(tegu_nest_type(n, node->type->dtype));
+        return LLVMGetPoison(vector_type(n, node->type->dtype));
     }
     tegu_rule *rule = rule_of(node->op);
     assert(rule);

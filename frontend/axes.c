@@ -41,7 +41,8 @@ static tegu_dim with_axes(tegu_dim dim)
     return dim;
 }
 
-bool tegu_axes_differ(tegu_dim a, tegu_dim b)
+/* Both dimensions have axes, and different ones. */
+static bool axes_differ(tegu_dim a, tegu_dim b)
 {
     a = with_axes(a);
     b = with_axes(b);
@@ -55,7 +56,7 @@ bool tegu_dims_agree(tegu_elab *el, tegu_loc loc, const char *what, tegu_dim a,
         return tegu_elab_error(
             el, loc, TEGU_E_AXIS, "%s: %s and %s do not agree", what,
             tegu_elab_dim_text(el, a), tegu_elab_dim_text(el, b));
-    if (el->core || !tegu_axes_differ(a, b))
+    if (el->core || !axes_differ(a, b))
         return true;
     tegu_dim value = a;
     memset(value.axes, 0, sizeof value.axes);
@@ -112,7 +113,7 @@ static bool pair(const operands *o, uint32_t a, int64_t i, uint32_t b,
     if (i < 0 || j < 0 || i >= ta->rank || j >= tb->rank)
         return true;
     tegu_dim x = ta->dims[i], y = tb->dims[j];
-    if (tegu_dim_equal(x, y) && !tegu_axes_differ(x, y))
+    if (tegu_dim_equal(x, y) && !axes_differ(x, y))
         return true;
     return tegu_dims_agree(o->el, o->spec->loc, describe(o, a, b), x, y);
 }
@@ -123,7 +124,7 @@ static bool check_broadcast_pair(const operands *o, uint32_t a, uint32_t b)
     for (int64_t k = 1; k <= ta->rank && k <= tb->rank; k++) {
         tegu_dim x = ta->dims[ta->rank - k], y = tb->dims[tb->rank - k];
         bool repeats = tegu_dim_is_one(x) || tegu_dim_is_one(y);
-        if (repeats && !tegu_axes_differ(x, y))
+        if (repeats && !axes_differ(x, y))
             continue;
         if (!pair(o, a, ta->rank - k, b, tb->rank - k))
             return false;

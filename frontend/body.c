@@ -135,7 +135,8 @@ static void run_stmt(tegu_elab *el, tegu_frame *frame, const tegu_stmt *s)
     }
 }
 
-void tegu_elab_body(tegu_elab *el, tegu_frame *frame)
+/* Runs a body in `frame`; its result is in frame->result. */
+static void elab_body(tegu_elab *el, tegu_frame *frame)
 {
     const tegu_decl *decl = frame->decl;
     el->frame = frame;
@@ -322,7 +323,7 @@ tegu_term tegu_elab_call(tegu_elab *el, tegu_symbol *symbol, tegu_site *site)
     if (!bind_formals(el, frame, site) || !enter_block(el, frame))
         return tegu_term_error();
     uint32_t before = tegu_diag_errors(el->diag);
-    tegu_elab_body(el, frame);
+    elab_body(el, frame);
     bool ok = tegu_diag_errors(el->diag) == before &&
               frame->result.kind != TEGU_TERM_ERROR && check_results(el, frame);
     symbol->failed = symbol->failed || tegu_diag_errors(el->diag) != before;
@@ -467,7 +468,7 @@ void tegu_elab_entry(tegu_elab *el, tegu_symbol *symbol)
     ok = check_entry_names(el, decl) && ok;
     for (uint32_t i = 0; i < decl->formals.count; i++)
         ok = add_input(el, &frame, &entry, &decl->formals.data[i]) && ok;
-    tegu_elab_body(el, &frame);
+    elab_body(el, &frame);
     ok = add_results(el, &frame) && ok;
     if (ok && check_symbols(el, &entry))
         tegu_vec_push(el->arena, &el->unit->entries, entry);

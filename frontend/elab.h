@@ -156,8 +156,6 @@ bool tegu_term_apply(tegu_op op, const tegu_term *args, uint32_t count,
 /* "dim=256", "T" */
 const char *tegu_elab_dim_text(const tegu_elab *el, tegu_dim dim);
 const char *tegu_elab_type_text(const tegu_elab *el, const tegu_type *type);
-/* Both dimensions have axes, and different ones. */
-bool tegu_axes_differ(tegu_dim a, tegu_dim b);
 /* Reports unless a and b have equal sizes and no differing axes; the message
  * begins with `what`, in the words of the caller. */
 bool tegu_dims_agree(tegu_elab *el, tegu_loc loc, const char *what, tegu_dim a,
@@ -244,11 +242,8 @@ bool tegu_elab_args(tegu_elab *el, const tegu_call_args *args, tegu_site *site);
 tegu_term tegu_elab_adapt(tegu_elab *el, const tegu_expr *e);
 /* Calls a function or block with evaluated arguments. */
 tegu_term tegu_elab_call(tegu_elab *el, tegu_symbol *symbol, tegu_site *site);
-tegu_term tegu_elab_repeat(tegu_elab *el, const tegu_expr *e);
 /* Begins a graph for `decl` with an empty frame. */
 void tegu_elab_begin(tegu_elab *el, tegu_frame *frame, const tegu_decl *decl);
-/* Runs a body in `frame`; its result is in frame->result. */
-void tegu_elab_body(tegu_elab *el, tegu_frame *frame);
 /* Elaborates an entry into the unit. */
 void tegu_elab_entry(tegu_elab *el, tegu_symbol *symbol);
 /* Checks a function or block that nothing calls, as far as its types are

@@ -379,7 +379,7 @@ static bool thread(tegu_elab *el, const tegu_expr *e, tegu_site *site,
     return true;
 }
 
-tegu_term tegu_elab_repeat(tegu_elab *el, const tegu_expr *e)
+static tegu_term elab_repeat(tegu_elab *el, const tegu_expr *e)
 {
     tegu_site args = {.name = e->u.call.name, .loc = e->loc};
     int64_t lo, hi;
@@ -437,7 +437,7 @@ static tegu_term eval_kind(tegu_elab *el, const tegu_expr *e)
     case TEGU_EXPR_BINARY: return eval_binary(el, e);
     case TEGU_EXPR_IF: return eval_if(el, e);
     case TEGU_EXPR_CALL: return eval_call(el, e);
-    case TEGU_EXPR_REPEAT: return tegu_elab_repeat(el, e);
+    case TEGU_EXPR_REPEAT: return elab_repeat(el, e);
     case TEGU_EXPR_INDEX: return tegu_elab_index(el, e);
     case TEGU_EXPR_AS: return tegu_elab_as(el, e);
     case TEGU_EXPR_OF: return eval_of(el, e);

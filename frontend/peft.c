@@ -429,7 +429,8 @@ bool tegu_adapter_settle(tegu_adapter *a, const tegu_peft_config *config)
 
 /* --- printing --- */
 
-const char *tegu_adapter_kind_text(tegu_adapter_kind kind)
+/* "lora", "singlora", "dora", "lora (embedding)", "replaced". */
+static const char *kind_text(tegu_adapter_kind kind)
 {
     static const char *const texts[] = {"replaced", "lora", "lora (embedding)",
                                         "dora", "singlora"};
@@ -443,7 +444,7 @@ void tegu_adapter_print(tegu_text *out, const tegu_adapter *adapter)
         tegu_text_printf(
             out, "%s: %s",
             tegu_escaped(adapter->arena, s->module, strlen(s->module)),
-            tegu_adapter_kind_text(s->kind));
+            kind_text(s->kind));
         if (s->kind != TEGU_ADAPTER_NONE)
             tegu_text_printf(out, ", rank %lld, scale %g", (long long)s->rank,
                              s->scale);

@@ -103,7 +103,5 @@ bool tegu_adapter_apply(tegu_unit *unit, tegu_adapter *adapter, double weight);
 
 /* One line per site: module, kind, rank, scale. */
 void tegu_adapter_print(tegu_text *out, const tegu_adapter *adapter);
-/* "lora", "singlora", "dora", "lora (embedding)", "replaced". */
-const char *tegu_adapter_kind_text(tegu_adapter_kind kind);
 
 #endif

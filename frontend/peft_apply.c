@@ -23,7 +23,8 @@
 
 /* --- uses of parameters --- */
 
-bool tegu_is_adapted(const tegu_node *node)
+/* lora, singlora or dora. */
+static bool is_adapted(const tegu_node *node)
 {
     return node->op == TEGU_OP_LORA || node->op == TEGU_OP_SINGLORA ||
            node->op == TEGU_OP_DORA;
@@ -33,7 +34,7 @@ bool tegu_is_adapted(const tegu_node *node)
 static const char *root_of(const tegu_graph *g, tegu_value v)
 {
     const tegu_node *node = tegu_graph_node(g, v);
-    while (tegu_is_adapted(node))
+    while (is_adapted(node))
         node = tegu_graph_node(g, node->inputs[0]);
     return node->op == TEGU_OP_PARAM ? tegu_node_text(node, "name") : NULL;
 }
@@ -47,7 +48,7 @@ static bool is_table_use(const tegu_node *node, uint32_t i)
 /* True for a use that counts: an adapted weight is looked at from outside. */
 static bool is_use(const tegu_node *node, uint32_t i)
 {
-    return !(tegu_is_adapted(node) && i == 0);
+    return !(is_adapted(node) && i == 0);
 }
 
 /* How the entries use the parameter. */

@@ -41,7 +41,4 @@ typedef struct applying {
  * keeps a copy of, and targeted modules have tensors; false after reporting. */
 bool tegu_adapter_check(applying *ap);
 
-/* lora, singlora or dora. */
-bool tegu_is_adapted(const tegu_node *node);
-
 #endif

@@ -98,7 +98,8 @@ static bool product_of(const tegu_writer *w, tegu_dim dim, tegu_dim *product)
     return count && tegu_dims_product(factors, 0, count, product);
 }
 
-void tegu_write_dim(const tegu_writer *w, tegu_text *out, tegu_dim dim)
+/* "T", "heads * head_dim", "205 of dim" */
+static void write_dim(const tegu_writer *w, tegu_text *out, tegu_dim dim)
 {
     tegu_dim product;
     bool named = product_of(w, dim, &product);
@@ -124,7 +125,7 @@ static void put_dims(const tegu_writer *w, tegu_text *out,
         if (plain)
             put_value(w, out, type->dims[i]);
         else
-            tegu_write_dim(w, out, type->dims[i]);
+            write_dim(w, out, type->dims[i]);
     }
     put(out, "]");
 }
@@ -368,7 +369,7 @@ static bool put_range(const tegu_writer *w, tegu_text *out, tegu_dim axis,
     }
     tegu_text_printf(out, "%" PRId64 "..", start);
     if (start >= 0)
-        tegu_write_dim(w, out, end);
+        write_dim(w, out, end);
     else if (end.offset < 0)
         tegu_text_printf(out, "%" PRId64, end.offset);
     if (step > 1)

@@ -24,8 +24,6 @@ typedef struct tegu_writer {
 
 /* --- write_expr.c --- */
 void tegu_write_string(tegu_text *out, const char *text);
-/* "T", "heads * head_dim", "205 of dim" */
-void tegu_write_dim(const tegu_writer *w, tegu_text *out, tegu_dim dim);
 /* "f32[T, dim]" */
 void tegu_write_type(const tegu_writer *w, tegu_text *out,
                      const tegu_type *type);

@@ -110,8 +110,9 @@ bool tegu_attr_equal(const tegu_attr *a, const tegu_attr *b)
     return false;
 }
 
-bool tegu_attr_default(tegu_unit *unit, const tegu_attr_info *info,
-                       tegu_attr *attr)
+/* The attribute's default; false when it is required. */
+static bool attr_default(tegu_unit *unit, const tegu_attr_info *info,
+                         tegu_attr *attr)
 {
     *attr = (tegu_attr){.info = info};
     if (!info->value)
@@ -136,7 +137,7 @@ bool tegu_attr_default(tegu_unit *unit, const tegu_attr_info *info,
 bool tegu_attr_is_default(tegu_unit *unit, const tegu_attr *attr)
 {
     tegu_attr absent;
-    return tegu_attr_default(unit, attr->info, &absent) &&
+    return attr_default(unit, attr->info, &absent) &&
            tegu_attr_equal(attr, &absent);
 }
 
@@ -184,7 +185,7 @@ bool tegu_spec_attrs(const tegu_graph *g, const tegu_node_spec *spec,
         if (!place_attr(g, spec, &spec->attrs[i], attrs, seen))
             return false;
     for (uint32_t i = 0; i < op->attr_count; i++)
-        if (!seen[i] && !tegu_attr_default(g->unit, &op->attrs[i], &attrs[i]))
+        if (!seen[i] && !attr_default(g->unit, &op->attrs[i], &attrs[i]))
             return attr_error(g, spec, op->attrs[i].key, "needs the");
     *result = attrs;
     return true;

@@ -24,10 +24,6 @@ bool tegu_infer_raw(const tegu_graph *g, const tegu_node_spec *spec,
 /* True when the type is part of the node (reshape, param), not inferred. */
 bool tegu_op_type_given(tegu_op op);
 
-/* The attribute's default; false when it is required. */
-bool tegu_attr_default(tegu_unit *unit, const tegu_attr_info *info,
-                       tegu_attr *attr);
-
 /* Checks a type's own limits (rank, extents >= 0, elements, bytes) and that
  * its axes are the unit's; reports at loc, `as` as above.  `what` has the
  * type; NULL: it stands by itself. */
@@ -37,9 +33,6 @@ bool tegu_type_check(const tegu_unit *unit, const tegu_type *type,
 /* tegu_unit_verify, errors reported as `as`: what IR text breaks is the
  * user's, what a pass breaks is tegu's. */
 bool tegu_unit_check(const tegu_unit *unit, tegu_diag_id as);
-
-/* A letter or _, then letters, digits, _; at most 255 bytes. */
-bool tegu_is_identifier(const char *name);
 
 /* Limits of a unit: lookups by name are linear. */
 enum {

@@ -102,7 +102,6 @@ void tegu_cell_load(const tegu_cell *cell, int64_t first, int64_t n,
 /* --- interp_map.c --- */
 /* n elements of inputs' carriers to the result's; inputs are contiguous. */
 typedef void (*tegu_map_rows)(size_t n, const void *const *in, void *out);
-tegu_map_rows tegu_map_kernel(tegu_op op, tegu_dtype from, tegu_dtype to);
 bool tegu_eval_map(tegu_interp *it, const tegu_node *node,
                    const tegu_cell *const *in, tegu_cell *out);
 

@@ -178,7 +178,7 @@ static const tegu_map_rows casts[4][4] = {
 };
 /* clang-format on */
 
-tegu_map_rows tegu_map_kernel(tegu_op op, tegu_dtype from, tegu_dtype to)
+static tegu_map_rows map_kernel(tegu_op op, tegu_dtype from, tegu_dtype to)
 {
     tegu_dtype carrier = tegu_carrier(from);
     return op == TEGU_OP_CAST ? casts[carrier][to] : kernels[op][carrier];
@@ -427,7 +427,7 @@ static bool make_plan(tegu_interp *it, const tegu_node *node,
     if (it->shadow && floats)
         p->shades = tegu_bound_kernel(node->op, from, out->dtype, it->likely);
     else
-        p->values = tegu_map_kernel(node->op, from, out->dtype);
+        p->values = map_kernel(node->op, from, out->dtype);
     if (!p->shades && !p->values)
         return tegu_error(it->unit->diag, node->loc, TEGU_E_INTERNAL,
                           "'%s' of %s has no meaning",

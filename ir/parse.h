@@ -51,7 +51,6 @@ bool tegu_read_name(tegu_cursor *c, const char *what, const char **name);
 bool tegu_read_int(tegu_cursor *c, int64_t *value);
 bool tegu_read_uint64(tegu_cursor *c, uint64_t *value);
 bool tegu_read_double(tegu_cursor *c, double *value);
-bool tegu_read_float(tegu_cursor *c, float *value);
 bool tegu_read_bool(tegu_cursor *c, bool *value);
 bool tegu_read_dtype(tegu_cursor *c, tegu_dtype *dtype);
 /* A string, interned, escapes resolved. */

@@ -261,7 +261,7 @@ bool tegu_read_double(tegu_cursor *c, double *value)
     return true;
 }
 
-bool tegu_read_float(tegu_cursor *c, float *value)
+static bool read_float(tegu_cursor *c, float *value)
 {
     char text[64], *parsed;
     const char *end;
@@ -477,7 +477,7 @@ static bool read_element(tegu_cursor *c, tegu_dtype dtype, void *to)
     bool truth;
     int64_t number;
     if (dtype == TEGU_F32)
-        return tegu_read_float(c, to);
+        return read_float(c, to);
     if (dtype == TEGU_I64)
         return tegu_read_int(c, to);
     if (dtype == TEGU_BOOL) {

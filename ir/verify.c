@@ -39,7 +39,8 @@ static const char *typed(const checker *c, const tegu_type *type)
     return tegu_type_string(c->unit, c->unit->arena, type);
 }
 
-bool tegu_is_identifier(const char *name)
+/* A letter or _, then letters, digits, _; at most 255 bytes. */
+static bool is_identifier(const char *name)
 {
     size_t size = strlen(name);
     if (size == 0 || size > 255 || (name[0] >= '0' && name[0] <= '9'))
@@ -353,7 +354,7 @@ static bool check_result(const checker *c, uint32_t i)
 {
     const char *name = c->g->results.data[i].name;
     tegu_loc loc = tegu_graph_node(c->g, c->g->results.data[i].value)->loc;
-    if (!tegu_is_identifier(name))
+    if (!is_identifier(name))
         return broken(c, loc, "entry '%s' has a result named '%s'",
                       c->entry->name, shown(c, name));
     bool twice = argument_type(c->entry, name) != NULL;
@@ -367,7 +368,7 @@ static bool check_arguments(const checker *c, bool *bound)
 {
     for (uint32_t i = 0; i < c->entry->arguments.count; i++) {
         const tegu_argument *a = &c->entry->arguments.data[i];
-        if (!tegu_is_identifier(a->name))
+        if (!is_identifier(a->name))
             return broken(c, c->entry->loc,
                           "entry '%s' has an argument named '%s'",
                           c->entry->name, shown(c, a->name));
@@ -388,7 +389,7 @@ static bool check_entry(checker *c)
 {
     tegu_arena *arena = c->unit->arena;
     const tegu_entry *entry = c->entry;
-    if (!tegu_is_identifier(entry->name))
+    if (!is_identifier(entry->name))
         return broken(c, entry->loc, "an entry is named '%s'",
                       shown(c, entry->name));
     if (!entry->graph)
@@ -421,7 +422,7 @@ static bool check_axes(const checker *c)
     const tegu_unit *unit = c->unit;
     for (tegu_axis_id i = 1; i < unit->axes.count; i++) {
         const tegu_axis *axis = &unit->axes.data[i];
-        if (!tegu_is_identifier(axis->name))
+        if (!is_identifier(axis->name))
             return broken(c, tegu_loc_none(), "an axis is named '%s'",
                           shown(c, axis->name));
         if (axis->lo < 0 || axis->hi < axis->lo ||
@@ -485,7 +486,7 @@ bool tegu_unit_check(const tegu_unit *unit, tegu_diag_id as)
     /* Messages need the unit's arena; nothing of the unit is changed. */
     c.unit = (tegu_unit *)(uintptr_t)unit;
     bool good = check_axes(&c);
-    if (!tegu_is_identifier(unit->name))
+    if (!is_identifier(unit->name))
         good = broken(&c, tegu_loc_none(), "a unit is named '%s'",
                       shown(&c, unit->name));
     if (!good)

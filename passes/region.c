@@ -199,8 +199,12 @@ static bool is_reader(const finder *f, tegu_value v)
     return tegu_dim_is_static(*dim) && dim_has(f, dim);
 }
 
-bool tegu_find_regions(tegu_unit *unit, uint32_t entry, const char *axis,
-                       tegu_arena *arena, tegu_regions *regions)
+/* Finds the regions on the named axis, or on one that a pass made of it
+ * (hidden_482), in entry `entry` (index): in order, empty when there are none.
+ * False after reporting where an op forbids cutting the axis.  Memory from
+ * `arena`. */
+static bool find_in_entry(tegu_unit *unit, uint32_t entry, const char *axis,
+                          tegu_arena *arena, tegu_regions *regions)
 {
     finder f = {.unit = unit,
                 .g = unit->entries.data[entry].graph,
@@ -332,7 +336,7 @@ bool tegu_axis_regions(tegu_unit *unit, const char *axis, tegu_arena *arena,
     for (uint32_t i = 0; i < count; i++) {
         if (!strcmp(unit->entries.data[i].name, "step"))
             first = i;
-        if (!tegu_find_regions(unit, i, axis, arena, &found[i]))
+        if (!find_in_entry(unit, i, axis, arena, &found[i]))
             return false;
     }
     for (uint32_t i = 0; i < count; i++) {

@@ -27,12 +27,6 @@ typedef struct tegu_region {
 } tegu_region;
 typedef TEGU_VEC(tegu_region) tegu_regions;
 
-/* Finds the regions on the named axis, or on one that a pass made of it
- * (hidden_482), in entry `entry` (index): in order, empty when there are none.
- * False after reporting where an op forbids cutting the axis.  Memory from
- * `arena`. */
-bool tegu_find_regions(tegu_unit *unit, uint32_t entry, const char *axis,
-                       tegu_arena *arena, tegu_regions *regions);
 /* The regions of all entries, one per reader, in entry `step` where it has
  * them.  False after
  * reporting: an op forbids it, entries differ, a parameter has other uses, or

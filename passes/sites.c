@@ -133,7 +133,8 @@ bool tegu_sites_open(tegu_sites *sites, tegu_unit *unit,
 
 /* --- allocation --- */
 
-double tegu_site_elements(const tegu_site *site, int64_t size)
+/* Weights of a site at a size. */
+static double elements_of(const tegu_site *site, int64_t size)
 {
     return size == site->full ? site->full_elements
                               : site->unit_elements * (double)size;
@@ -147,7 +148,7 @@ static int64_t best_size(const tegu_site *site, double price)
 
     for (int64_t size = site->round; size <= site->most; size += site->round) {
         double cost = site->sensitivity * site->lost[size] +
-                      price * tegu_site_elements(site, size);
+                      price * elements_of(site, size);
         if (cost < least) {
             least = cost;
             best = size;
@@ -162,7 +163,7 @@ static double choose(const tegu_sites *sites, double price, int64_t *sizes)
 
     for (uint32_t i = 0; i < sites->list.count; i++) {
         sizes[i] = best_size(&sites->list.data[i], price);
-        sum += tegu_site_elements(&sites->list.data[i], sizes[i]);
+        sum += elements_of(&sites->list.data[i], sizes[i]);
     }
     return sum;
 }

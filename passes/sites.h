@@ -36,8 +36,6 @@ typedef struct tegu_sites {
 bool tegu_sites_open(tegu_sites *sites, tegu_unit *unit,
                      const tegu_calibration *data, const char *axis,
                      const char *targets, int64_t round, tegu_arena *arena);
-/* Weights of a site at a size. */
-double tegu_site_elements(const tegu_site *site, int64_t size);
 /* Sizes [count] of least sum of sensitivity times relative error with at most
  * `elements` weights in all sites together, by Lagrange's multiplier (Shoham
  * and Gersho 1988); the smallest sizes when even they are more. */

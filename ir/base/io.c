@@ -215,8 +215,7 @@ struct tegu_outputs {
     tegu_arena *arena;
     TEGU_VEC(output) files; /* the last one is written to */
     unsigned char *buffer;
-    size_t buffered;  /* bytes waiting in buffer for the last file */
-    uint64_t written; /* bytes of the last file, with the buffered ones */
+    size_t buffered; /* bytes waiting in buffer for the last file */
 };
 
 tegu_outputs *tegu_outputs_create(tegu_arena *arena)
@@ -321,7 +320,6 @@ bool tegu_outputs_open(tegu_outputs *outputs, const char *path,
         return false;
     }
     added->staged = staged;
-    outputs->written = 0;
     return true;
 }
 
@@ -330,7 +328,6 @@ bool tegu_outputs_write(tegu_outputs *outputs, const void *data, size_t size,
 {
     if (outputs->files.count == 0)
         return fail(error, "no output is open");
-    outputs->written += size;
     if (size > BUFFER - outputs->buffered && !flush(outputs, error))
         return false;
     if (size >= BUFFER) {
@@ -340,21 +337,6 @@ bool tegu_outputs_write(tegu_outputs *outputs, const void *data, size_t size,
     if (size > 0)
         memcpy(outputs->buffer + outputs->buffered, data, size);
     outputs->buffered += size;
-    return true;
-}
-
-bool tegu_outputs_align(tegu_outputs *outputs, size_t alignment,
-                        const char **error)
-{
-    static const unsigned char zeros[4096];
-    size_t over = (size_t)(outputs->written % alignment);
-    size_t missing = over ? alignment - over : 0;
-    while (missing > 0) {
-        size_t part = missing < sizeof zeros ? missing : sizeof zeros;
-        if (!tegu_outputs_write(outputs, zeros, part, error))
-            return false;
-        missing -= part;
-    }
     return true;
 }
 

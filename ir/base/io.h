@@ -40,9 +40,6 @@ bool tegu_outputs_open(tegu_outputs *outputs, const char *path,
                        const char **error);
 bool tegu_outputs_write(tegu_outputs *outputs, const void *data, size_t size,
                         const char **error);
-/* Pads the current output with zeros to a multiple of `alignment`. */
-bool tegu_outputs_align(tegu_outputs *outputs, size_t alignment,
-                        const char **error);
 /* Syncs and renames every output. */
 bool tegu_outputs_commit(tegu_outputs *outputs, const char **error);
 void tegu_outputs_destroy(tegu_outputs *outputs);

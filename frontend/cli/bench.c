@@ -209,28 +209,38 @@ static bool read_options(bench *b)
                       failure.text);
 }
 
-/* One thread count. */
-static bool bench_threads(bench b, json_t *all)
+/* Loads and compiles the model, once for all thread counts. */
+static bool prepare(bench *b)
 {
-    tegu_cli *cli = b.cli;
-    tegu_pool *pool = NULL;
-    if (!tegu_open_pool(cli, b.threads, &pool))
+    tegu_cli *cli = b->cli;
+    b->session = tegu_session_open(cli, false);
+    if (!b->session || !tegu_session_passes(cli, b->session, NULL, true) ||
+        !tegu_session_codegen(cli, b->session, NULL, false, false, false,
+                              false) ||
+        !tegu_lm_init(cli, b->session, &b->lm))
         return false;
-    b.session = tegu_session_open(cli, false);
-    bool ok = b.session &&
-              tegu_session_native(cli, b.session, NULL, b.threads, pool) &&
-              tegu_lm_init(cli, b.session, &b.lm);
-    if (ok) {
-        tegu_workload_init(cli, &b.lm, b.prompt, b.generate, &b.work);
-        const tegu_entry *reader = b.lm.prompt ? b.lm.prompt : b.lm.step;
-        b.figures[0] = (figure){.prompt = true, .tokens = b.work.prompt};
-        b.figures[1] = (figure){.tokens = b.work.generate};
-        ok = cost_of(&b, reader, b.work.prompt, 0, &b.figures[0].cost) &&
-             cost_of(&b, b.lm.step, 1, b.work.generate / 2,
-                     &b.figures[1].cost) &&
-             measure(&b, pool) && report(&b, all);
-    }
-    tegu_session_close(b.session);
+    tegu_workload_init(cli, &b->lm, b->prompt, b->generate, &b->work);
+    const tegu_entry *reader = b->lm.prompt ? b->lm.prompt : b->lm.step;
+    b->figures[0] = (figure){.prompt = true, .tokens = b->work.prompt};
+    b->figures[1] = (figure){.tokens = b->work.generate};
+    return cost_of(b, reader, b->work.prompt, 0, &b->figures[0].cost) &&
+           cost_of(b, b->lm.step, 1, b->work.generate / 2, &b->figures[1].cost);
+}
+
+/* One thread count: samples of its own over the model at hand. */
+static bool bench_threads(const bench *model, int64_t threads, json_t *all)
+{
+    bench b = *model;
+    tegu_pool *pool = NULL;
+    b.threads = threads;
+    b.work.lm = &b.lm;
+    if (!tegu_open_pool(b.cli, threads, &pool))
+        return false;
+    bool ok = tegu_session_jit(b.cli, b.session, threads, pool) &&
+              measure(&b, pool) && report(&b, all);
+    if (b.session->executor)
+        b.session->executor->destroy(b.session->executor->self);
+    b.session->executor = NULL;
     tegu_pool_destroy(pool);
     return ok;
 }
@@ -269,11 +279,10 @@ int tegu_command_BENCH(tegu_cli *cli)
     if (!count || !read_options(&b))
         return 64;
     json_t *all = json_array();
-    bool ok = true;
-    for (int i = 0; ok && i < count; i++) {
-        b.threads = counts[i];
-        ok = bench_threads(b, all);
-    }
+    bool ok = prepare(&b);
+    for (int i = 0; ok && i < count; i++)
+        ok = bench_threads(&b, counts[i], all);
+    tegu_session_close(b.session);
     if (ok && tegu_args_has(&cli->args, TEGU_CLI_JSON))
         return tegu_write_json(cli, all) ? 0 : 73;
     json_decref(all);

@@ -6,10 +6,11 @@
  * down to what they need; the caller's compile function makes it run.  Sums
  * and Gram matrices are in f64: rows are widened in blocks, and BLAS adds
  * X^T X of each (dsyrk), on one thread so that the order of additions never
- * changes.  Leaves the unit as it was.
+ * changes.  Leaves the unit as it was.  With a store, requests that it knows
+ * are answered from it, and only the others run.
  */
-#include "passes/calibrate.h"
 #include "passes/passes.h"
+#include "passes/stats.h"
 
 #include <cblas.h>
 #include <inttypes.h>
@@ -313,11 +314,10 @@ static int64_t choose_sequences(const tegu_calibration *data, int64_t most)
     return most && wanted < data->sequences ? wanted : data->sequences;
 }
 
-static bool calibrate(calibration *c, tegu_arena *arena, int64_t most_tokens)
+/* Runs the requests over the tokens. */
+static bool run(calibration *c, tegu_arena *arena, int64_t sequences)
 {
-    int64_t sequences = choose_sequences(c->data, most_tokens);
-    if (!choose_entry(c) || !check_requests(c) || !ask(c) ||
-        !prepare(c, arena, sequences))
+    if (!ask(c) || !prepare(c, arena, sequences))
         return false;
     c->executor = c->data->compile(c->data->data, c->unit);
     if (!c->executor)
@@ -326,6 +326,103 @@ static bool calibrate(calibration *c, tegu_arena *arena, int64_t most_tokens)
     bool ok = run_sequences(c, sequences);
     c->executor->destroy(c->executor->self);
     return ok;
+}
+
+/* --- the store --- */
+
+/* Requests that the store does not have. */
+typedef struct missing {
+    tegu_site_request *requests;
+    tegu_site_stats *stats;
+    uint32_t *place; /* among all */
+    uint32_t count;
+} missing;
+
+/* Whether what was stored under the request's key is what was asked for. */
+static bool answers(const calibration *c, uint32_t i)
+{
+    const tegu_site_request *request = &c->requests[i];
+    const tegu_site_stats *stats = &c->stats[i];
+    const tegu_type *type = tegu_graph_type(c->entry->graph, request->value);
+    return (stats->columns == type->dims[type->rank - 1].offset &&
+            !stats->gram == !request->gram &&
+            !stats->samples == !request->sample_stride) ||
+           tegu_error(c->unit->diag, tegu_loc_file(c->data->store->path),
+                      TEGU_E_STATISTICS,
+                      "what is stored of a value of type %s is not what was "
+                      "asked about it; the file is damaged",
+                      tegu_type_string(c->unit, c->scratch, type));
+}
+
+static bool look_up(const calibration *c, const tegu_digest *keys,
+                    tegu_arena *arena, missing *m)
+{
+    tegu_stats_store *store = c->data->store;
+    m->requests = TEGU_ARRAY(c->scratch, tegu_site_request, c->count + 1);
+    m->stats = TEGU_ARRAY(c->scratch, tegu_site_stats, c->count + 1);
+    m->place = TEGU_ARRAY(c->scratch, uint32_t, c->count + 1);
+    for (uint32_t i = 0; i < c->count; i++) {
+        c->stats[i] = (tegu_site_stats){0};
+        if (!store->find(store->data, keys[i], arena, &c->stats[i]))
+            return false;
+        if (!c->stats[i].columns) {
+            m->requests[m->count] = c->requests[i];
+            m->place[m->count++] = i;
+        } else if (!answers(c, i)) {
+            return false;
+        }
+    }
+    store->reused += c->count - m->count;
+    store->computed += m->count;
+    return true;
+}
+
+static bool lacks(const calibration *c, const missing *m)
+{
+    return tegu_error(
+        c->unit->diag, tegu_loc_file(c->data->store->path), TEGU_E_STATISTICS,
+        "this file lacks %" PRIu32 " of the statistics that a pass asks for: "
+        "it is of another model, of other passes before this one, or of other "
+        "options; give --calib FILE to compute them",
+        m->count);
+}
+
+/* Takes what the store has, runs the rest and keeps it. */
+static bool reuse(calibration *c, tegu_arena *arena, int64_t sequences)
+{
+    tegu_stats_store *store = c->data->store;
+    tegu_digest *keys = TEGU_ARRAY(c->scratch, tegu_digest, c->count + 1);
+    tegu_site_stats *all = c->stats;
+    int64_t call = c->most < c->data->length ? c->most : c->data->length;
+    missing m = {0};
+    tegu_stats_keys(store, c->unit, c->entry, c->requests, c->count, sequences,
+                    call, c->scratch, keys);
+    if (!look_up(c, keys, arena, &m))
+        return false;
+    if (!m.count)
+        return true;
+    if (!c->data->tokens)
+        return lacks(c, &m);
+    c->requests = m.requests;
+    c->stats = m.stats;
+    c->count = m.count;
+    if (!run(c, arena, sequences))
+        return false;
+    for (uint32_t i = 0; i < m.count; i++) {
+        all[m.place[i]] = m.stats[i];
+        if (!store->keep(store->data, keys[m.place[i]], &m.stats[i]))
+            return false;
+    }
+    return true;
+}
+
+static bool calibrate(calibration *c, tegu_arena *arena, int64_t most_tokens)
+{
+    int64_t sequences = choose_sequences(c->data, most_tokens);
+    if (!choose_entry(c) || !check_requests(c))
+        return false;
+    return c->data->store ? reuse(c, arena, sequences)
+                          : run(c, arena, sequences);
 }
 
 bool tegu_calibrate(tegu_unit *unit, const tegu_calibration *data,
@@ -365,4 +462,14 @@ const tegu_calibration *tegu_pass_calibration(const tegu_unit *unit,
                    "pass '%s' needs calibration data; give --calib FILE",
                    tegu_options_pass(env->options));
     return env->calibration;
+}
+
+bool tegu_calibration_has_tokens(const tegu_unit *unit,
+                                 const tegu_calibration *data, const char *what)
+{
+    return data->tokens ||
+           tegu_error(unit->diag, tegu_loc_none(), TEGU_E_USAGE,
+                      "%s needs calibration tokens, which stored statistics "
+                      "cannot replace; give --calib FILE",
+                      what);
 }

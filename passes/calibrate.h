@@ -4,17 +4,22 @@
  * Takes a unit at model level, token sequences, and the values asked about;
  * runs the part of entry `step` that they need as compiled code, sequence by
  * sequence in fixed order, and streams the statistics: memory is bounded by
- * the statistics themselves, not by the number of tokens.
+ * the statistics themselves, not by the number of tokens.  With a store
+ * (stats.h) what an earlier run computed is taken from there instead.
  */
 #ifndef TEGU_PASSES_CALIBRATE_H
 #define TEGU_PASSES_CALIBRATE_H
 
 #include "passes/pass.h"
 
+/* Statistics of earlier runs: stats.h. */
+typedef struct tegu_stats_store tegu_stats_store;
+
 /* Calibration data and the means to run graphs; part of tegu_pass_env, NULL
- * there when no --calib was given. */
+ * there when neither --calib nor --stats was given. */
 struct tegu_calibration {
-    const int32_t *tokens; /* [sequences, length] */
+    const int32_t *tokens; /* [sequences, length]; NULL: only what the store
+                              has can be asked for */
     int64_t sequences, length;
     const char *source; /* for the report */
     /* Compiles a model-level unit (presets, codegen, JIT) and gives an
@@ -24,6 +29,7 @@ struct tegu_calibration {
     void *data;
     /* Progress, may be NULL. */
     void (*progress)(void *data, const char *what, double done, double total);
+    tegu_stats_store *store; /* NULL: none */
 };
 
 /* What to gather about one value of entry `step`: rows are its leading axes
@@ -45,9 +51,10 @@ typedef struct tegu_site_stats {
 
 /* Gathers statistics for `count` values of entry `step` in one pass over the
  * tokens; at most `most_tokens` of them, rounded up to whole sequences (0:
- * all).  stats [count], memory from `arena`.  False after reporting (no entry
- * step, no calibration data).  Sets OpenBLAS to one thread in the whole
- * process, so that sums never depend on scheduling. */
+ * all).  stats [count], memory from `arena`.  What the store has is not run
+ * again, and what is run is kept there.  False after reporting (no entry step,
+ * no calibration data, no tokens for what the store lacks).  Sets OpenBLAS to
+ * one thread in the whole process, so that sums never depend on scheduling. */
 bool tegu_calibrate(tegu_unit *unit, const tegu_calibration *calibration,
                     tegu_arena *arena, const tegu_site_request *requests,
                     uint32_t count, int64_t most_tokens,
@@ -57,5 +64,10 @@ bool tegu_calibrate(tegu_unit *unit, const tegu_calibration *calibration,
  * needs --calib. */
 const tegu_calibration *tegu_pass_calibration(const tegu_unit *unit,
                                               const tegu_pass_env *env);
+/* Whether there are tokens to run models over; false after reporting that
+ * `what` ("judging predictions") needs --calib. */
+bool tegu_calibration_has_tokens(const tegu_unit *unit,
+                                 const tegu_calibration *calibration,
+                                 const char *what);
 
 #endif

@@ -166,6 +166,8 @@ bool tegu_judge_open(tegu_judge *judge, const tegu_unit *unit,
     double fit;
 
     *judge = (tegu_judge){.data = data, .sequences = 1};
+    if (!tegu_calibration_has_tokens(unit, data, "judging predictions"))
+        return false;
     if (!choose_length(judge, unit) || step->graph->results.count != 1)
         return refuse(unit);
     type = tegu_graph_type(step->graph, step->graph->results.data[0].value);

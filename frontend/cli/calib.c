@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* calib.c - calibration data for passes: --calib, read once per command, and
- * the compiler that runs models over it.
+/* calib.c - calibration data for passes: --calib, read once per command, the
+ * compiler that runs models over it, and the statistics kept of it.
  *
  * Takes text or stored token ids; produces sequences of equal length.  Graphs
  * are compiled by preset -O2 for this machine and run on all its threads:
  * kernels give the same bits for every number of threads.
  */
 #include "frontend/cli/model.h"
-#include "passes/calibrate.h"
+#include "frontend/cli/stats.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -22,6 +22,7 @@ struct tegu_cli_calibration {
     tegu_pool *pool;       /* NULL until the first model is compiled */
     int64_t threads;
     tegu_progress progress;
+    tegu_kept_stats *kept; /* NULL: neither --stats nor --save-stats */
 };
 
 static bool start_pool(tegu_cli_calibration *c)
@@ -109,42 +110,83 @@ static const char *describe(const tegu_cli_calibration *c,
         (unsigned long long)tegu_input_hash(c->data.tokens, bytes));
 }
 
+/* The same without tokens. */
+static const char *describe_stored(const tegu_cli_calibration *c)
+{
+    return tegu_format(
+        c->cli->arena,
+        "statistics of %lld sequences of %lld tokens, digest %s\n",
+        (long long)c->data.sequences, (long long)c->data.length,
+        tegu_digest_text(c->cli->arena, c->data.store->tokens));
+}
+
 /* Reads --calib for the session's model; every model of the command gets the
  * same. */
-static bool read_data(tegu_cli *cli, tegu_session *session, const char *spec)
+static bool read_data(tegu_cli_calibration *c, tegu_session *session,
+                      const char *spec)
 {
-    tegu_cli_calibration *c = TEGU_NEW(cli->arena, tegu_cli_calibration);
     tegu_lm lm;
     tegu_tokens tokens;
     bool stored = is_safetensors(spec);
+    if (!tegu_lm_init(c->cli, session, &lm) ||
+        !tegu_load_tokens(c->cli, &lm, stored ? spec : NULL,
+                          stored ? NULL : spec, &tokens) ||
+        !cut(c, &lm, &tokens))
+        return false;
+    c->made_from = describe(c, &tokens);
+    return true;
+}
+
+/* Opens what the options name; `spec` NULL: statistics alone. */
+static bool open_data(tegu_cli *cli, tegu_session *session, const char *spec)
+{
+    tegu_cli_calibration *c = TEGU_NEW(cli->arena, tegu_cli_calibration);
     c->cli = cli;
     c->data.compile = compile;
     c->data.progress = progress;
     c->data.data = c;
-    if (!tegu_lm_init(cli, session, &lm) ||
-        !tegu_load_tokens(cli, &lm, stored ? spec : NULL, stored ? NULL : spec,
-                          &tokens) ||
-        !cut(c, &lm, &tokens))
+    if (!tegu_kept_open(cli, &c->kept) ||
+        (spec && !read_data(c, session, spec)))
         return false;
-    c->made_from = describe(c, &tokens);
+    if (c->kept)
+        tegu_kept_attach(c->kept, &c->data);
+    if (!spec)
+        c->made_from = describe_stored(c);
     cli->calibration = c;
     return true;
+}
+
+static bool needs(tegu_cli *cli, tegu_cli_option option, const char *what)
+{
+    return !tegu_args_has(&cli->args, option) ||
+           tegu_error(cli->diag, tegu_loc_none(), TEGU_E_USAGE, "--%s needs %s",
+                      tegu_cli_options[option].long_name, what);
 }
 
 bool tegu_session_calibration(tegu_cli *cli, tegu_session *session,
                               const tegu_calibration **calibration)
 {
     const char *spec = tegu_args_text(&cli->args, TEGU_CLI_CALIB, NULL);
+    bool stored = tegu_args_has(&cli->args, TEGU_CLI_STATS);
     *calibration = NULL;
-    if (!spec && tegu_args_has(&cli->args, TEGU_CLI_CALIB_TOKENS))
-        return tegu_error(cli->diag, tegu_loc_none(), TEGU_E_USAGE,
-                          "--calib-tokens needs --calib");
-    if (!spec)
-        return true;
-    if (!cli->calibration && !read_data(cli, session, spec))
+    if (!spec &&
+        (!needs(cli, TEGU_CLI_CALIB_TOKENS, "--calib") ||
+         (!stored && !needs(cli, TEGU_CLI_SAVE_STATS, "--calib or --stats"))))
         return false;
+    if (!spec && !stored)
+        return true;
+    if (!cli->calibration && !open_data(cli, session, spec))
+        return false;
+    if (cli->calibration->kept)
+        tegu_kept_note(cli->calibration->kept, session->unit);
     *calibration = &cli->calibration->data;
     return true;
+}
+
+void tegu_calibration_report(const tegu_cli *cli, tegu_session *session)
+{
+    if (cli->calibration && cli->calibration->kept)
+        tegu_kept_report(cli->calibration->kept, &session->report.remarks);
 }
 
 const char *tegu_calibration_provenance(const tegu_cli *cli)
@@ -152,9 +194,16 @@ const char *tegu_calibration_provenance(const tegu_cli *cli)
     return cli->calibration ? cli->calibration->made_from : "";
 }
 
+bool tegu_calibration_save(tegu_cli *cli)
+{
+    return !cli->calibration || tegu_kept_save(cli->calibration->kept);
+}
+
 void tegu_calibration_close(tegu_cli *cli)
 {
-    if (cli->calibration)
+    if (cli->calibration) {
         tegu_pool_destroy(cli->calibration->pool);
+        tegu_kept_close(cli->calibration->kept);
+    }
     cli->calibration = NULL;
 }

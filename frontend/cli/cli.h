@@ -147,12 +147,16 @@ bool tegu_session_native(tegu_cli *cli, tegu_session *session,
 void tegu_session_close(tegu_session *session);
 
 /* --- calib.c --- */
-/* The data of --calib, read when first asked for; NULL without the option.
- * False after reporting. */
+/* The data of --calib and --stats, read when first asked for; NULL without the
+ * options.  False after reporting. */
 bool tegu_session_calibration(tegu_cli *cli, tegu_session *session,
                               const tegu_calibration **calibration);
 /* Lines of provenance for the data that was read; "" when none was. */
 const char *tegu_calibration_provenance(const tegu_cli *cli);
+/* Adds what became of --stats and --save-stats to the session's remarks. */
+void tegu_calibration_report(const tegu_cli *cli, tegu_session *session);
+/* Writes what --save-stats asks for; false after reporting. */
+bool tegu_calibration_save(tegu_cli *cli);
 /* Ends the threads that calibration started. */
 void tegu_calibration_close(tegu_cli *cli);
 

@@ -50,6 +50,8 @@ static int run(tegu_cli *cli, int argc, char **argv)
     int code = 0;
     if (!answer_at_once(cli, argc, argv) && tegu_args_parse(cli, argc, argv))
         code = commands[cli->args.command](cli);
+    if (code == 0)
+        code = tegu_calibration_save(cli) ? 0 : 73;
     if (fflush(stdout) != 0 && code == 0) {
         tegu_error(cli->diag, tegu_loc_file("<stdout>"), TEGU_E_CANNOT_WRITE,
                    "cannot write to standard output");

@@ -41,9 +41,9 @@ static void note_files(tegu_cli *cli, const tegu_files *files)
 /* Everything that the command line names to be read. */
 static void note_inputs(tegu_cli *cli, const tegu_unit *unit)
 {
-    static const tegu_cli_option files[] = {TEGU_CLI_INPUTS, TEGU_CLI_TEXT,
-                                            TEGU_CLI_TOKENS, TEGU_CLI_CALIB,
-                                            TEGU_CLI_TOKENIZER};
+    static const tegu_cli_option files[] = {
+        TEGU_CLI_INPUTS, TEGU_CLI_TEXT,  TEGU_CLI_TOKENS,
+        TEGU_CLI_CALIB,  TEGU_CLI_STATS, TEGU_CLI_TOKENIZER};
     tegu_input_add(cli, cli->args.operands.data[0]);
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         tegu_input_add(cli, tegu_args_text(&cli->args, files[i], "-"));
@@ -56,8 +56,9 @@ static void note_inputs(tegu_cli *cli, const tegu_unit *unit)
 /* Asked before the long work; compile's outputs have names of their own. */
 static bool check_outputs(tegu_cli *cli)
 {
-    static const tegu_cli_option files[] = {TEGU_CLI_FILE, TEGU_CLI_OUTPUTS,
-                                            TEGU_CLI_JSON, TEGU_CLI_HTML};
+    static const tegu_cli_option files[] = {
+        TEGU_CLI_FILE, TEGU_CLI_OUTPUTS, TEGU_CLI_JSON, TEGU_CLI_HTML,
+        TEGU_CLI_SAVE_STATS};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         if (!tegu_output_check(cli, tegu_args_text(&cli->args, files[i], "-")))
             return false;
@@ -174,6 +175,8 @@ bool tegu_session_passes(tegu_cli *cli, tegu_session *session,
         tegu_manager_run(session->unit, steps, &options, &session->report) &&
         tegu_size_measure(session->unit, &session->after);
     session->compile_seconds += tegu_seconds() - start;
+    if (ok)
+        tegu_calibration_report(cli, session);
     if (tegu_args_has(args, TEGU_CLI_TIME_PASSES))
         print_times(&session->report);
     return ok;

@@ -56,9 +56,9 @@ static void note_inputs(tegu_cli *cli, const tegu_unit *unit)
 /* Asked before the long work; compile's outputs have names of their own. */
 static bool check_outputs(tegu_cli *cli)
 {
-    static const tegu_cli_option files[] = {
-        TEGU_CLI_FILE, TEGU_CLI_OUTPUTS, TEGU_CLI_JSON, TEGU_CLI_HTML,
-        TEGU_CLI_SAVE_STATS};
+    static const tegu_cli_option files[] = {TEGU_CLI_FILE, TEGU_CLI_OUTPUTS,
+                                            TEGU_CLI_JSON, TEGU_CLI_HTML,
+                                            TEGU_CLI_SAVE_STATS};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         if (!tegu_output_check(cli, tegu_args_text(&cli->args, files[i], "-")))
             return false;

@@ -7,16 +7,21 @@
  * (one shared PCA basis, project.h), hidden widths (OBS order) and ranks of
  * the weights around attention.
  *
- * How: 1. each hidden layer and matrix is reduced alone, once, and the rise
- * of the divergence from the original's predictions, measured by running both,
- * over its relative error is its sensitivity: errors of different layers
- * become comparable.  2. For each residual width tried, all sites are measured
- * on the projected model and their sizes allocated so that sensitivity times
- * error is least under the budget (sites.h).  3. Each such model is judged by
- * running it; the best one is made.
+ * How: 1. a budget that even the smallest sizes exceed is refused at once.
+ * 2. All sites are measured in the model as it was.  3. Each hidden layer and
+ * matrix is reduced alone, once, and the rise of the divergence from the
+ * original's predictions, measured by running both, over its relative error is
+ * its sensitivity: errors of different layers become comparable.  These probes
+ * share one compiled model, whose weights change (judge.h).  4. For each
+ * residual width tried, sizes are allocated so that sensitivity times error is
+ * least under the budget (sites.h), the sites of a copy are reduced, then its
+ * residual axis, whose basis is that of the reduced model, and it is judged by
+ * running it.  Narrower residual widths are tried until one is no better than
+ * the one before.  5. The unit is made what the best copy was.
  *
  * Damage is the KL divergence on the last part of the calibration data;
- * perplexity is measured there as well.  Works on copies until the end.
+ * perplexity is measured there as well.  Works on copies until the end, one
+ * after another.
  */
 #include "passes/judge.h"
 #include "passes/passes.h"
@@ -28,13 +33,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { JUDGED_TOKENS = 4096, BISECTIONS = 7 };
+enum { JUDGED_TOKENS = 4096, BISECTIONS = 7, CORRECTIONS = 3 };
 
 /* How far sites are reduced to learn their sensitivity. */
 static const double probed = 0.5;
 /* Residual widths tried. */
 static const double streams[] = {1, 0.95, 0.9, 0.85, 0.8};
 enum { STREAMS = sizeof streams / sizeof streams[0] };
+/* What a model may stay under its budget without another try, of the whole. */
+static const double slack = 0.002;
+/* Sensitivities are at least this part of the largest: a divergence near 0 may
+ * be rounding, and is no licence to cut a site to nothing. */
+static const double least_sensitivity = 1e-4;
 
 typedef enum budget_kind {
     BUDGET_PARAMS,
@@ -52,17 +62,21 @@ typedef struct budget {
     budget_kind kind;
     double limit; /* part to keep, or factor of the perplexity */
     double whole; /* the original's size */
+    double rest;  /* what of it is in no site, in weights */
+    int64_t round;
+    const char *axis;  /* the residual axis; NULL: left alone */
+    int64_t extent;    /* of it */
+    tegu_arena *arena; /* of the sites */
+    tegu_sites sites;
     tegu_judge judge;
     tegu_verdict original;
-    double *sensitivity; /* per site */
-    uint32_t site_count;
 } budget;
 
 /* A model tried. */
 typedef struct trial {
     double stream;
     double size;
-    double elements; /* of the sites, as allocated */
+    int64_t *sizes; /* of the sites */
     tegu_verdict verdict;
 } trial;
 
@@ -110,6 +124,22 @@ static bool parse_options(budget *b)
                                "bytes=, ppl=");
 }
 
+/* The residual axis to cut, and what widths are multiples of. */
+static void read_axes(budget *b)
+{
+    const char *name = tegu_option_text(b->env->options, "axis");
+    tegu_axis_id axis = tegu_unit_find_axis(b->unit, name);
+
+    b->round = tegu_option_int(b->env->options, "round");
+    if (b->round == 0)
+        b->round = b->env->lanes;
+    if (!strcmp(name, "none"))
+        return;
+    b->axis = name;
+    if (axis)
+        b->extent = b->unit->axes.data[axis].hi;
+}
+
 /* --- sizes --- */
 
 /* What the budget counts: weights, or FLOPs or weight bytes of one token. */
@@ -136,26 +166,71 @@ static double weight_size(const budget *b)
     return b->kind == BUDGET_FLOPS ? 2 : b->kind == BUDGET_BYTES ? 4 : 1;
 }
 
-static double total_elements(const tegu_sites *sites)
+/* The part of the residual axis that a stream really leaves. */
+static double residual_of(const budget *b, double stream)
 {
-    double sum = 0;
+    if (stream >= 1 || !b->extent)
+        return 1;
+    return (double)tegu_kept_width(b->extent, stream, b->round) /
+           (double)b->extent;
+}
 
-    for (uint32_t i = 0; i < sites->list.count; i++)
-        sum += sites->list.data[i].full_elements;
-    return sum;
+static bool find_sites(budget *b)
+{
+    const char *targets = tegu_option_text(b->env->options, "targets");
+
+    if (!tegu_sites_find(&b->sites, b->unit,
+                         tegu_option_text(b->env->options, "hidden"),
+                         strcmp(targets, "none") ? targets : "",
+                         b->axis ? b->axis : "", b->round, b->arena) ||
+        !measure_size(b, b->unit, &b->whole))
+        return false;
+    b->rest = b->whole / weight_size(b) - tegu_sites_elements(&b->sites, NULL);
+    return true;
+}
+
+static bool refuse(const budget *b, double nearest)
+{
+    return tegu_error(b->unit->diag, tegu_loc_none(), TEGU_E_UNSUPPORTED,
+                      "no sizes meet the budget %s=%g; the nearest model has "
+                      "%.3g of the size",
+                      kinds[b->kind], b->limit, nearest / b->whole);
+}
+
+/* Refuses what even the smallest sizes exceed, before anything is run.  What
+ * is in no site is taken to shrink with the residual axis. */
+static bool check_reach(budget *b)
+{
+    int64_t *sizes =
+        TEGU_ARRAY(b->env->scratch, int64_t, b->sites.list.count + 1);
+    double nearest = INFINITY;
+
+    if (b->kind == BUDGET_PPL)
+        return true;
+    for (uint32_t i = 0; i < b->sites.list.count; i++)
+        sizes[i] = b->sites.list.data[i].round;
+    for (int i = 0; i < (b->axis ? STREAMS : 1); i++) {
+        double residual = residual_of(b, streams[i]);
+        b->sites.residual = residual;
+        nearest = fmin(nearest, tegu_sites_elements(&b->sites, sizes) +
+                                    residual * b->rest);
+    }
+    b->sites.residual = 1;
+    nearest *= weight_size(b);
+    return nearest <= b->limit * b->whole || refuse(b, nearest);
 }
 
 /* --- trials --- */
 
-/* Makes the model of a residual width; the original at 1. */
+/* Makes the unit that of a residual width; leaves it alone at 1. */
 static bool project(const budget *b, tegu_unit *unit, double stream,
                     tegu_pass_env *env)
 {
     const tegu_reduction how = {
-        .axis = tegu_option_text(b->env->options, "axis"),
+        .axis = b->axis,
         .keep = stream,
         .basis = "shared",
-        .round = tegu_option_int(b->env->options, "round"),
+        .round = b->round,
         .provider = &tegu_provider_pca,
         .seed = 1,
         .eps = 10,
@@ -164,19 +239,12 @@ static bool project(const budget *b, tegu_unit *unit, double stream,
     return stream >= 1 || tegu_project_axis(unit, env, &how) != TEGU_FAILED;
 }
 
-static bool open_sites(const budget *b, tegu_unit *unit, tegu_sites *sites,
-                       tegu_arena *arena)
+/* Makes the unit, the original or a copy, what a trial is. */
+static bool reduce(const budget *b, tegu_unit *unit, const trial *t,
+                   tegu_pass_env *env)
 {
-    const char *targets = tegu_option_text(b->env->options, "targets");
-
-    if (!tegu_sites_open(sites, unit, b->data,
-                         tegu_option_text(b->env->options, "hidden"),
-                         strcmp(targets, "none") ? targets : "",
-                         tegu_option_int(b->env->options, "round"), arena))
-        return false;
-    for (uint32_t i = 0; b->sensitivity && i < sites->list.count; i++)
-        sites->list.data[i].sensitivity = b->sensitivity[i];
-    return true;
+    return tegu_sites_apply(&b->sites, unit, t->sizes, b->env->scratch) &&
+           project(b, unit, t->stream, env);
 }
 
 /* An arena for a copy of the model, apart from the scratch memory that is
@@ -193,133 +261,116 @@ static tegu_arena *create_arena(const budget *b)
     return arena;
 }
 
-/* A copy of `unit` with sites at these sizes, judged. */
-static bool judge_sizes(const budget *b, const tegu_sites *sites,
-                        const tegu_unit *unit, const int64_t *sizes,
-                        double *size, tegu_verdict *verdict)
+/* Makes a copy with the trial's sizes and measures it; judges it where its
+ * size is in [least, most], else its verdict is infinite. */
+static bool try_sizes(const budget *b, trial *t, double least, double most)
 {
     tegu_arena *scratch = b->env->scratch, *arena = create_arena(b);
     tegu_mark mark = tegu_arena_mark(scratch);
-    tegu_unit *copy = arena ? tegu_unit_clone(unit, arena) : NULL;
-    bool ok = copy && tegu_sites_apply(sites, copy, sizes, scratch) &&
-              measure_size(b, copy, size) &&
-              tegu_judge_unit(&b->judge, copy, verdict);
+    tegu_unit *copy = arena ? tegu_unit_clone(b->unit, arena) : NULL;
+    tegu_text text = {.arena = scratch};
+    tegu_site_rows rows = {0};
+    tegu_pass_env env = *b->env;
+    bool ok;
 
+    env.report = &text;
+    env.sites = &rows;
+    t->verdict = (tegu_verdict){INFINITY, INFINITY};
+    ok = copy && reduce(b, copy, t, &env) && measure_size(b, copy, &t->size);
     tegu_arena_release(scratch, mark);
+    if (ok && t->size >= least && t->size <= most)
+        ok = tegu_judge_unit(&b->judge, copy, &t->verdict);
     tegu_arena_destroy(arena);
     return ok;
 }
 
-/* Allocates for the budget that is left to the sites of this model. */
-static bool try_size(const budget *b, const tegu_sites *sites,
-                     const tegu_unit *unit, double elements, trial *t)
+/* The largest model of a stream that the budget allows.  What is in no site
+ * is taken to shrink with the stream at first, then to be what was measured. */
+static bool try_size(const budget *b, trial *t)
 {
-    int64_t *sizes =
-        TEGU_ARRAY(b->env->scratch, int64_t, sites->list.count + 1);
+    double most = b->limit * b->whole, unit = weight_size(b);
+    double rest = b->sites.residual * b->rest;
 
-    t->elements = elements;
-    tegu_sites_allocate(sites, elements, sizes);
-    return judge_sizes(b, sites, unit, sizes, &t->size, &t->verdict);
+    for (int i = 0; i < CORRECTIONS; i++) {
+        double wanted, least;
+        tegu_sites_allocate(&b->sites, most / unit - rest, t->sizes);
+        wanted = unit * (tegu_sites_elements(&b->sites, t->sizes) + rest);
+        least = i + 1 < CORRECTIONS ? wanted - slack * b->whole : 0;
+        if (!try_sizes(b, t, least, most))
+            return false;
+        if (t->size >= least && t->size <= most)
+            return true;
+        rest += (t->size - wanted) / unit;
+    }
+    return true;
 }
 
-/* The smallest model whose perplexity stays under the budget. */
-static bool try_perplexity(const budget *b, const tegu_sites *sites,
-                           const tegu_unit *unit, trial *t)
+/* The smallest model of a stream whose perplexity stays under the budget,
+ * where there is one smaller than `size`; else t->size is infinite. */
+static bool try_perplexity(const budget *b, double size, trial *t)
 {
-    double most = b->original.loss + log(b->limit);
-    double high = total_elements(sites), low = 0;
+    double most = b->original.loss + log(b->limit), low = 0;
+    double high = fmin(tegu_sites_elements(&b->sites, NULL),
+                       size - b->sites.residual * b->rest);
+    trial next = *t;
 
-    if (!try_size(b, sites, unit, high, t))
-        return false;
-    if (t->verdict.loss > most) {
-        t->size = INFINITY;
-        return true;
-    }
-    for (int i = 0; i < BISECTIONS; i++) {
-        trial next = {.stream = t->stream};
-        double middle = (low + high) / 2;
-        if (!try_size(b, sites, unit, middle, &next))
+    next.sizes = TEGU_ARRAY(b->env->scratch, int64_t, b->sites.list.count + 1);
+    t->size = INFINITY;
+    for (int i = 0; i <= BISECTIONS; i++) {
+        double elements = i == 0 ? high : (low + high) / 2;
+        tegu_sites_allocate(&b->sites, elements, next.sizes);
+        if (!try_sizes(b, &next, 0, INFINITY))
             return false;
         if (next.verdict.loss > most) {
-            low = middle;
+            if (i == 0)
+                return true;
+            low = elements;
         } else {
-            high = middle;
+            int64_t *sizes = t->sizes;
+            high = elements;
             *t = next;
+            next.sizes = sizes;
         }
     }
     return true;
 }
 
-static bool try_unit(const budget *b, tegu_unit *unit, trial *t)
-{
-    tegu_arena *scratch = b->env->scratch;
-    tegu_text text = {.arena = scratch};
-    tegu_site_rows rows = {0};
-    tegu_pass_env env = *b->env;
-    tegu_sites sites;
-    double size;
-
-    env.report = &text;
-    env.sites = &rows;
-    if (!project(b, unit, t->stream, &env) ||
-        !open_sites(b, unit, &sites, scratch) || !measure_size(b, unit, &size))
-        return false;
-    if (b->kind == BUDGET_PPL)
-        return try_perplexity(b, &sites, unit, t);
-    return try_size(b, &sites, unit,
-                    total_elements(&sites) -
-                        (size - b->limit * b->whole) / weight_size(b),
-                    t);
-}
-
-static bool try_stream(const budget *b, trial *t)
-{
-    tegu_arena *arena = create_arena(b);
-    bool ok = arena && try_unit(b, tegu_unit_clone(b->unit, arena), t);
-
-    tegu_arena_destroy(arena);
-    return ok;
-}
-
 /* --- sensitivities --- */
 
-static bool probe_site(budget *b, const tegu_sites *sites, uint32_t i)
+/* The divergence with one site reduced alone. */
+static bool probe_site(budget *b, tegu_site *site)
 {
-    const tegu_site *site = &sites->list.data[i];
-    int64_t *sizes =
-        TEGU_ARRAY(b->env->scratch, int64_t, sites->list.count + 1);
+    int64_t size = tegu_kept_width(site->most, probed, site->round);
+    tegu_change changes[2];
     tegu_verdict verdict;
-    double size;
+    uint32_t count;
 
-    for (uint32_t k = 0; k < sites->list.count; k++)
-        sizes[k] = sites->list.data[k].full;
-    sizes[i] = tegu_kept_width(site->most, probed, site->round);
-    if (!judge_sizes(b, sites, b->unit, sizes, &size, &verdict))
+    if (!tegu_site_change(site, size, b->env->scratch, changes, &count) ||
+        !tegu_judge_changes(&b->judge, changes, count, b->env->scratch,
+                            &verdict))
         return false;
-    b->sensitivity[i] = site->lost[sizes[i]] > 0
-                            ? fmax(verdict.divergence, 0) / site->lost[sizes[i]]
-                            : 0;
+    site->sensitivity =
+        site->lost[size] > 0 ? verdict.divergence / site->lost[size] : 0;
     return true;
 }
 
 static bool probe_all(budget *b)
 {
-    tegu_arena *scratch = b->env->scratch;
-    tegu_sites *sites = TEGU_NEW(scratch, tegu_sites);
-    double *sensitivity;
+    uint32_t count = b->sites.list.count;
+    double most = 0;
 
-    if (!open_sites(b, b->unit, sites, scratch))
-        return false;
-    b->site_count = sites->list.count;
-    sensitivity = TEGU_ARRAY(scratch, double, b->site_count);
-    b->sensitivity = sensitivity;
-    for (uint32_t i = 0; i < b->site_count; i++) {
-        tegu_mark mark = tegu_arena_mark(scratch);
-        if (!probe_site(b, sites, i))
+    for (uint32_t i = 0; i < count; i++) {
+        tegu_mark mark = tegu_arena_mark(b->env->scratch);
+        if (!probe_site(b, &b->sites.list.data[i]))
             return false;
-        tegu_arena_release(scratch, mark);
+        tegu_arena_release(b->env->scratch, mark);
+        most = fmax(most, b->sites.list.data[i].sensitivity);
         if (b->data->progress)
-            b->data->progress(b->data->data, "probing", i + 1, b->site_count);
+            b->data->progress(b->data->data, "probing", i + 1, count);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        tegu_site *site = &b->sites.list.data[i];
+        site->sensitivity = fmax(site->sensitivity, least_sensitivity * most);
     }
     return true;
 }
@@ -351,70 +402,82 @@ static void report_trial(const budget *b, const trial *t)
         {"ppl", exp(t->verdict.loss)},
     };
 
-    tegu_report_site(b->env, "trial", figures, 4);
+    if (t->size < INFINITY)
+        tegu_report_site(b->env, "trial", figures, 4);
 }
 
-static bool search(const budget *b, trial *best)
+static bool search(budget *b, trial *best)
 {
-    bool stream = strcmp(tegu_option_text(b->env->options, "axis"), "none");
+    uint32_t count = b->sites.list.count;
+    trial t = {.sizes = TEGU_ARRAY(b->arena, int64_t, count + 1)};
 
-    *best = (trial){.size = INFINITY};
-    for (int i = 0; i < (stream ? STREAMS : 1); i++) {
+    *best = (trial){.size = INFINITY,
+                    .sizes = TEGU_ARRAY(b->arena, int64_t, count + 1)};
+    for (int i = 0; i < (b->axis ? STREAMS : 1); i++) {
         tegu_mark mark = tegu_arena_mark(b->env->scratch);
-        trial t = {.stream = streams[i]};
-        if (!try_stream(b, &t))
+        t.stream = streams[i];
+        b->sites.residual = residual_of(b, t.stream);
+        if (!(b->kind == BUDGET_PPL ? try_perplexity(b, best->size, &t)
+                                    : try_size(b, &t)))
             return false;
-        tegu_arena_release(b->env->scratch, mark);
         report_trial(b, &t);
-        if (better(b, &t, best))
+        if (better(b, &t, best)) {
+            int64_t *sizes = best->sizes;
             *best = t;
+            t.sizes = sizes;
+        } else if (meets(b, best)) {
+            break;
+        }
+        tegu_arena_release(b->env->scratch, mark);
     }
-    if (meets(b, best))
-        return true;
-    return tegu_error(b->unit->diag, tegu_loc_none(), TEGU_E_UNSUPPORTED,
-                      "no sizes meet the budget %s; the nearest model has %g "
-                      "of the size",
-                      kinds[b->kind], best->size / b->whole);
+    return meets(b, best) || refuse(b, best->size);
 }
 
 /* Makes the model that was best, and reports every site. */
 static bool make(const budget *b, const trial *best)
 {
-    tegu_arena *scratch = b->env->scratch;
-    tegu_sites sites;
-    int64_t *sizes;
-
-    if (!project(b, b->unit, best->stream, b->env) ||
-        !open_sites(b, b->unit, &sites, scratch))
-        return false;
-    sizes = TEGU_ARRAY(scratch, int64_t, sites.list.count + 1);
-    tegu_sites_allocate(&sites, best->elements, sizes);
-    for (uint32_t i = 0; i < sites.list.count; i++) {
-        const tegu_site *site = &sites.list.data[i];
+    for (uint32_t i = 0; i < b->sites.list.count; i++) {
+        const tegu_site *site = &b->sites.list.data[i];
         const tegu_figure figures[] = {
-            {site->is_hidden ? "width" : "rank", (double)sizes[i]},
+            {site->is_hidden ? "width" : "rank", (double)best->sizes[i]},
             {"of", (double)site->full},
-            {"relative_error", site->lost[sizes[i]]},
+            {"relative_error", site->lost[best->sizes[i]]},
             {"sensitivity", site->sensitivity},
         };
         tegu_report_site(b->env, site->weight, figures, 4);
     }
-    return tegu_sites_apply(&sites, b->unit, sizes, scratch);
+    return reduce(b, b->unit, best, b->env);
+}
+
+static bool run(budget *b)
+{
+    trial best;
+    bool ok;
+
+    if (!find_sites(b) || !check_reach(b))
+        return false;
+    b->data = tegu_pass_calibration(b->unit, b->env);
+    if (!b->data ||
+        !tegu_calibration_has_tokens(b->unit, b->data, "judging predictions") ||
+        !tegu_sites_measure(&b->sites, b->data, b->arena))
+        return false;
+    ok = tegu_judge_open(&b->judge, b->unit, b->data, JUDGED_TOKENS, b->arena,
+                         &b->original) &&
+         probe_all(b);
+    tegu_judge_close(&b->judge);
+    return ok && search(b, &best) && make(b, &best);
 }
 
 tegu_outcome tegu_pass_budget(tegu_unit *unit, tegu_pass_env *env)
 {
     budget b = {.unit = unit, .env = env};
-    trial best;
+    bool ok;
 
     if (!parse_options(&b))
         return TEGU_FAILED;
-    b.data = tegu_pass_calibration(unit, env);
-    if (!b.data ||
-        !tegu_judge_open(&b.judge, unit, b.data, JUDGED_TOKENS, env->scratch,
-                         &b.original) ||
-        !measure_size(&b, unit, &b.whole) || !probe_all(&b) ||
-        !search(&b, &best) || !make(&b, &best))
-        return TEGU_FAILED;
-    return TEGU_CHANGED;
+    read_axes(&b);
+    b.arena = create_arena(&b);
+    ok = b.arena && run(&b);
+    tegu_arena_destroy(b.arena);
+    return ok ? TEGU_CHANGED : TEGU_FAILED;
 }

@@ -27,55 +27,69 @@ static double *square_matrix(tegu_arena *arena, int64_t n)
 static double *raise(int64_t n, const double *gram, double power,
                      tegu_arena *arena)
 {
+    double *result = square_matrix(arena, n);
+    tegu_mark mark = tegu_arena_mark(arena);
     double *vectors = square_matrix(arena, n);
     double *scaled = square_matrix(arena, n);
-    double *result = square_matrix(arena, n);
     double *values = TEGU_ARRAY(arena, double, (size_t)n);
+    bool ok;
 
     memcpy(vectors, gram, (size_t)n * (size_t)n * sizeof *gram);
-    if (!tegu_eigen(n, vectors, values))
-        return NULL;
-    for (int64_t j = 0; j < n; j++) {
+    ok = tegu_eigen(n, vectors, values);
+    for (int64_t j = 0; ok && j < n; j++) {
         double value = values[j] > least * values[0] ? values[j] : 0;
         double factor = value > 0 ? pow(value, power) : 0;
         for (int64_t i = 0; i < n; i++)
             scaled[j * n + i] = factor * vectors[j * n + i];
     }
-    tegu_multiply(true, false, n, n, n, vectors, scaled, result);
-    return result;
+    if (ok)
+        tegu_multiply(true, false, n, n, n, vectors, scaled, result);
+    tegu_arena_release(arena, mark);
+    return ok ? result : NULL;
 }
 
+/* What one matrix is factored with. */
+typedef struct factoring {
+    const tegu_matrix *matrix;
+    tegu_powers *powers;
+    const double *weight; /* [out, in], adapters applied */
+    double *basis;        /* [full, out] */
+    tegu_arena *scratch;
+} factoring;
+
 /* basis: eigenvectors of W G^p W^T. */
-static bool find_outer(tegu_factors *f, const double *gram, double power,
-                       tegu_arena *scratch)
+static bool find_outer(const factoring *f)
 {
     int64_t out = f->matrix->out, in = f->matrix->in;
-    double *powered = raise(in, gram, power, scratch);
+    tegu_powers *p = f->powers;
     double *half =
-        tegu_arena_array(scratch, (size_t)out, (size_t)in * sizeof(double));
-    double *values = TEGU_ARRAY(scratch, double, (size_t)out);
+        tegu_arena_array(f->scratch, (size_t)out, (size_t)in * sizeof(double));
+    double *values = TEGU_ARRAY(f->scratch, double, (size_t)out);
 
-    if (!powered)
+    if (!p->whole)
+        p->whole = raise(p->n, p->gram, p->power, p->arena);
+    if (!p->whole)
         return false;
-    tegu_multiply(false, false, out, in, in, f->weight, powered, half);
+    tegu_multiply(false, false, out, in, in, f->weight, p->whole, half);
     tegu_multiply(false, true, out, out, in, half, f->weight, f->basis);
     return tegu_eigen(out, f->basis, values);
 }
 
 /* basis: W S v_j over its length, by the inner eigenproblem. */
-static bool find_inner(tegu_factors *f, const double *gram, double power,
-                       tegu_arena *scratch)
+static bool find_inner(const factoring *f)
 {
     int64_t out = f->matrix->out, in = f->matrix->in;
-    double *root = raise(in, gram, power / 2, scratch);
+    tegu_powers *p = f->powers;
     double *half =
-        tegu_arena_array(scratch, (size_t)out, (size_t)in * sizeof(double));
-    double *vectors = square_matrix(scratch, in);
-    double *values = TEGU_ARRAY(scratch, double, (size_t)in);
+        tegu_arena_array(f->scratch, (size_t)out, (size_t)in * sizeof(double));
+    double *vectors = square_matrix(f->scratch, in);
+    double *values = TEGU_ARRAY(f->scratch, double, (size_t)in);
 
-    if (!root)
+    if (!p->half)
+        p->half = raise(p->n, p->gram, p->power / 2, p->arena);
+    if (!p->half)
         return false;
-    tegu_multiply(false, false, out, in, in, f->weight, root, half);
+    tegu_multiply(false, false, out, in, in, f->weight, p->half, half);
     tegu_multiply(true, false, in, in, out, half, half, vectors);
     if (!tegu_eigen(in, vectors, values))
         return false;
@@ -91,43 +105,54 @@ static bool find_inner(tegu_factors *f, const double *gram, double power,
 }
 
 /* lost[k]: the whole less what u_0 .. u_(k-1) keep, u^T W G W^T u each. */
-static void measure(tegu_factors *f, const double *gram, tegu_arena *scratch)
+static void measure(const factoring *f, int64_t full, double *lost)
 {
     int64_t out = f->matrix->out, in = f->matrix->in;
     size_t row = (size_t)in * sizeof(double);
-    double *thin = tegu_arena_array(scratch, (size_t)f->full, row);
-    double *work = tegu_arena_array(scratch, (size_t)out, row);
-    double all = tegu_energy(out, in, f->weight, gram, work), lost = 0;
+    double *thin = tegu_arena_array(f->scratch, (size_t)full, row);
+    double *work = tegu_arena_array(f->scratch, (size_t)out, row);
+    double all = tegu_energy(out, in, f->weight, f->powers->gram, work),
+           sum = 0;
 
-    tegu_multiply(false, false, f->full, in, out, f->basis, f->weight, thin);
-    tegu_multiply(false, false, f->full, in, in, thin, gram, work);
-    for (int64_t k = f->full; k >= 0; k--) {
-        f->lost[k] = all > 0 ? lost / all : 0;
+    tegu_multiply(false, false, full, in, out, f->basis, f->weight, thin);
+    tegu_multiply(false, false, full, in, in, thin, f->powers->gram, work);
+    for (int64_t k = full; k >= 0; k--) {
+        lost[k] = all > 0 ? sum / all : 0;
         if (k > 0)
-            lost += tegu_dot(in, thin + (k - 1) * in, work + (k - 1) * in);
+            sum += tegu_dot(in, thin + (k - 1) * in, work + (k - 1) * in);
     }
 }
 
-bool tegu_factor_weight(const tegu_matrix *matrix, const double *gram,
-                        double power, tegu_arena *arena, tegu_factors *factors)
+static const double *read_weight(const tegu_matrix *matrix, tegu_arena *arena)
+{
+    const tegu_node *linear = tegu_graph_node(matrix->graph, matrix->linear);
+
+    return tegu_constant_read(matrix->graph, linear->inputs[1], arena);
+}
+
+bool tegu_factor_weight(const tegu_matrix *matrix, tegu_powers *powers,
+                        tegu_arena *arena, tegu_factors *factors)
 {
     int64_t out = matrix->out, in = matrix->in;
-    const tegu_node *linear = tegu_graph_node(matrix->graph, matrix->linear);
-    tegu_factors f = {.matrix = matrix, .full = out < in ? out : in};
+    tegu_factors f = {.matrix = matrix,
+                      .full = out < in ? out : in,
+                      .most = tegu_break_even(out, in)};
+    factoring how = {.matrix = matrix, .powers = powers, .scratch = arena};
+    size_t row = (size_t)out * sizeof(double);
     tegu_mark mark;
     bool ok;
 
-    f.weight = tegu_constant_read(matrix->graph, linear->inputs[1], arena);
-    f.basis =
-        tegu_arena_array(arena, (size_t)f.full, (size_t)out * sizeof(double));
+    f.basis = tegu_arena_array(arena, (size_t)f.most, row);
     f.lost = TEGU_ARRAY(arena, double, (size_t)f.full + 1);
-    if (!f.weight)
-        return false;
     mark = tegu_arena_mark(arena);
-    ok = out <= in ? find_outer(&f, gram, power, arena)
-                   : find_inner(&f, gram, power, arena);
+    how.weight = read_weight(matrix, arena);
+    how.basis = tegu_arena_array(arena, (size_t)f.full, row);
+    if (!how.weight)
+        return false;
+    ok = out <= in ? find_outer(&how) : find_inner(&how);
     if (ok)
-        measure(&f, gram, arena);
+        measure(&how, f.full, f.lost);
+    memcpy(f.basis, how.basis, (size_t)f.most * row);
     tegu_arena_release(arena, mark);
     *factors = f;
     return (ok && isfinite(f.lost[0])) ||
@@ -153,6 +178,36 @@ int64_t tegu_kept_rank(int64_t out, int64_t in, double keep)
     return rank < most ? rank : most;
 }
 
+/* U_k^T W [rank, in]; NULL after reporting. */
+static double *project(const tegu_factors *f, int64_t rank, tegu_arena *arena)
+{
+    const tegu_matrix *m = f->matrix;
+    double *v =
+        tegu_arena_array(arena, (size_t)rank, (size_t)m->in * sizeof(double));
+    tegu_mark mark = tegu_arena_mark(arena);
+    const double *weight = read_weight(m, arena);
+
+    if (weight)
+        tegu_multiply(false, false, rank, m->in, m->out, f->basis, weight, v);
+    tegu_arena_release(arena, mark);
+    return weight ? v : NULL;
+}
+
+double *tegu_factor_product(const tegu_factors *f, int64_t rank,
+                            tegu_arena *arena)
+{
+    int64_t out = f->matrix->out, in = f->matrix->in;
+    double *product =
+        tegu_arena_array(arena, (size_t)out, (size_t)in * sizeof(double));
+    tegu_mark mark = tegu_arena_mark(arena);
+    const double *v = project(f, rank, arena);
+
+    if (v)
+        tegu_multiply(true, false, out, in, rank, f->basis, v, product);
+    tegu_arena_release(arena, mark);
+    return v ? product : NULL;
+}
+
 bool tegu_factor_store(tegu_unit *unit, const tegu_factors *f, int64_t rank,
                        tegu_arena *scratch, tegu_replacement *replacement)
 {
@@ -163,13 +218,13 @@ bool tegu_factor_store(tegu_unit *unit, const tegu_factors *f, int64_t rank,
     tegu_mark mark = tegu_arena_mark(scratch);
     double *u = tegu_arena_array(scratch, (size_t)m->out,
                                  (size_t)rank * sizeof(double));
-    double *v =
-        tegu_arena_array(scratch, (size_t)rank, (size_t)m->in * sizeof(double));
+    const double *v = project(f, rank, scratch);
 
+    if (!v)
+        return false;
     for (int64_t i = 0; i < m->out; i++)
         for (int64_t j = 0; j < rank; j++)
             u[i * rank + j] = f->basis[j * m->out + i];
-    tegu_multiply(false, false, rank, m->in, m->out, f->basis, f->weight, v);
     thin.dims[0] = wide.dims[1] = tegu_width_dim(unit, "rank", rank);
     replacement->name = m->weight;
     replacement->inner = tegu_param_add(

@@ -43,38 +43,61 @@ static tegu_value input_of(const lowering *l, uint32_t i)
     return tegu_graph_node(m->graph, m->linear)->inputs[0];
 }
 
-/* Factors matrices [first, result) from one run. */
-static bool factor_some(const lowering *l, uint32_t first, uint32_t *next)
+/* Statistics of what matrices [first, *next) read, from one run; each value
+ * once.  of [count]: which a matrix needs. */
+static tegu_powers *gather(const lowering *l, uint32_t first, uint32_t *next,
+                           tegu_arena *arena, uint32_t *of)
 {
-    tegu_arena *scratch = l->env->scratch;
     uint32_t count = l->matrices.count, some = 0;
-    tegu_site_request *requests = TEGU_ARRAY(scratch, tegu_site_request, count);
-    tegu_site_stats *stats = TEGU_ARRAY(scratch, tegu_site_stats, count);
-    uint32_t *request_of = TEGU_ARRAY(scratch, uint32_t, count);
-    double bytes = 0, power = tegu_option_float(l->env->options, "gram_power");
+    tegu_site_request *requests = TEGU_ARRAY(arena, tegu_site_request, count);
+    tegu_site_stats *stats = TEGU_ARRAY(arena, tegu_site_stats, count);
+    tegu_powers *powers = TEGU_ARRAY(arena, tegu_powers, count);
+    double bytes = 0;
     uint32_t i;
 
     for (i = first; i < count && bytes <= statistics_bytes; i++) {
+        double in = (double)l->matrices.data[i].in;
         uint32_t r = 0;
         while (r < some && requests[r].value != input_of(l, i))
             r++;
-        request_of[i] = r;
+        of[i] = r;
         if (r < some)
             continue;
         requests[some++] =
             (tegu_site_request){.value = input_of(l, i), .gram = true};
-        bytes += (double)l->matrices.data[i].in * sizeof(double) *
-                 (double)l->matrices.data[i].in;
+        bytes += in * in * sizeof(double);
     }
     *next = i;
-    if (!tegu_calibrate(l->original, l->data, scratch, requests, some, 0,
-                        stats))
-        return false;
-    for (i = first; i < *next; i++)
-        if (!tegu_factor_weight(&l->matrices.data[i], stats[request_of[i]].gram,
-                                power, scratch, &l->factors[i]))
-            return false;
-    return true;
+    if (!tegu_calibrate(l->original, l->data, arena, requests, some, 0, stats))
+        return NULL;
+    for (i = 0; i < some; i++)
+        powers[i] = (tegu_powers){
+            .n = stats[i].columns,
+            .gram = stats[i].gram,
+            .power = tegu_option_float(l->env->options, "gram_power"),
+            .arena = arena};
+    return powers;
+}
+
+/* Factors matrices [first, *next) from one run. */
+static bool factor_some(const lowering *l, uint32_t first, uint32_t *next)
+{
+    tegu_arena *scratch = l->env->scratch, *arena = tegu_arena_create();
+    uint32_t *of = TEGU_ARRAY(scratch, uint32_t, l->matrices.count);
+    tegu_powers *powers;
+    bool ok;
+
+    if (!arena)
+        return tegu_error(l->unit->diag, tegu_loc_none(), TEGU_E_RESOURCES,
+                          "out of memory");
+    tegu_arena_on_failure(arena, tegu_arena_failure(scratch));
+    powers = gather(l, first, next, arena, of);
+    ok = powers != NULL;
+    for (uint32_t i = first; ok && i < *next; i++)
+        ok = tegu_factor_weight(&l->matrices.data[i], &powers[of[i]], scratch,
+                                &l->factors[i]);
+    tegu_arena_destroy(arena);
+    return ok;
 }
 
 /* --- ranks --- */

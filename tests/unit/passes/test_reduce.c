@@ -402,7 +402,7 @@ static void sizes_minimise_error_under_the_budget(void **state)
 {
     double steep[] = {1, 0.5, 0.25, 0.125, 0};
     double flat[] = {1, 0.2, 0.1, 0.05, 0};
-    tegu_sites sites = {.list = {.count = 2}};
+    tegu_sites sites = {.list = {.count = 2}, .residual = 1};
     tegu_site list[] = {{.full = 4,
                          .most = 3,
                          .round = 1,

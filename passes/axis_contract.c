@@ -9,21 +9,7 @@
  * nothing but `carried`.
  */
 #include "passes/axis.h"
-
-static const struct pairing {
-    const char *summed, *batch;
-} pairings[] = {{"a", "batch_a"}, {"b", "batch_b"}};
-
-/* The place of `axis` in a list of axes; -1: it is not there. */
-static int place_in(const tegu_node *node, const char *key, uint32_t axis)
-{
-    const tegu_attr *list = tegu_node_attr(node, key);
-
-    for (uint32_t i = 0; i < list->as.ints.count; i++)
-        if (list->as.ints.data[i] == (int64_t)axis)
-            return (int)i;
-    return -1;
-}
+#include "passes/contract.h"
 
 static uint32_t rank_of(const tegu_graph *g, const tegu_node *node,
                         uint32_t operand)
@@ -31,30 +17,17 @@ static uint32_t rank_of(const tegu_graph *g, const tegu_node *node,
     return tegu_graph_type(g, node->inputs[operand])->rank;
 }
 
-/* The operand's last dimension that the result has too, neither summed nor
- * run along; -1: none. */
-static int last_free(const tegu_graph *g, const tegu_node *node,
-                     uint32_t operand)
-{
-    for (uint32_t k = rank_of(g, node, operand); k-- > 0;)
-        if (place_in(node, pairings[operand].summed, k) < 0 &&
-            place_in(node, pairings[operand].batch, k) < 0)
-            return (int)k;
-    return -1;
-}
-
 /* The operand and its axis that make the result's last dimension; false: both
  * operands do. */
 static bool last_source(const tegu_graph *g, const tegu_node *node,
                         uint32_t *operand, uint32_t *axis)
 {
-    for (*operand = 2; (*operand)-- > 0;) {
-        int last = last_free(g, node, *operand);
-        *axis = (uint32_t)last;
-        if (last >= 0)
-            return true;
-    }
-    return false;
+    int axes[2];
+
+    tegu_contract_source(g, node, node->type->rank - 1, axes);
+    *operand = axes[0] < 0;
+    *axis = (uint32_t)axes[*operand];
+    return axes[0] < 0 || axes[1] < 0;
 }
 
 bool tegu_axis_mixes(const tegu_axis_flow *f, tegu_value v, uint32_t *stream)
@@ -94,12 +67,11 @@ static int constant_axis(const tegu_graph *g, const tegu_axis_stack *s, int k)
 static int summed_with(const tegu_axis_flow *f, const tegu_node *node,
                        uint32_t weight)
 {
-    uint32_t stream = 1 - weight;
-    int place = place_in(node, pairings[stream].summed,
-                         rank_of(f->graph, node, stream) - 1);
-    const tegu_attr *list = tegu_node_attr(node, pairings[weight].summed);
+    bool summed;
+    int at = tegu_contract_partner(
+        node, 1 - weight, rank_of(f->graph, node, 1 - weight) - 1, &summed);
 
-    return place < 0 ? -1 : (int)list->as.ints.data[place];
+    return summed ? at : -1;
 }
 
 static bool stack_at(const tegu_axis_flow *f, tegu_value v, uint32_t operand,

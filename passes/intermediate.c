@@ -3,7 +3,8 @@
  *
  * Takes a unit at model level and calibration data.  Per layer: statistics of
  * what the reader reads, a choice of elements to keep, the reader's map
- * repaired by least squares over them, all parameters cut.
+ * repaired by least squares over them, all parameters cut; of stacked experts
+ * each by its own statistics, to one width.
  *   obs     greedy elimination with the OBS update (obs.h): the elements whose
  *           loss the rest can repair best go first
  *   select  keeps the largest mean |h_i| |map_i|
@@ -84,68 +85,111 @@ static bool choose(const reduction *r, const tegu_hidden *h, int64_t *order)
 
 /* --- one layer --- */
 
-static void report(const reduction *r, const tegu_hidden *h, int64_t width,
-                   double loss)
-{
-    double plain = (double)tegu_kept_width(h->width, r->how->keep, 1);
-    const tegu_figure figures[] = {
-        {"width", (double)h->width},
-        {"kept", (double)width},
-        {"unrounded", plain},
-        {"relative_error", loss},
-    };
-
-    tegu_report_site(r->env, h->region->weight, figures, 4);
-}
-
 static bool merges(const tegu_intermediate *how)
 {
     return !strcmp(how->method, "merge") || !strcmp(how->method, "barycentric");
 }
 
-/* The reader's new map over `kept`, by repair or by merging; *mix: how the
- * writers mix, NULL when they do not. */
-static bool find_cut(const reduction *r, const tegu_hidden *h,
-                     const int64_t *kept, int64_t count, double *cut,
-                     double **mix)
+/* What a layer becomes: of each expert, one behind another, the elements kept
+ * [count], the reader's map over them [out, count] and, where writers mix,
+ * how: [width, count]. */
+typedef struct cutting {
+    int64_t width; /* that stays */
+    int64_t count; /* with the constant input */
+    int64_t *kept;
+    double *map, *mix;
+    double loss, worst; /* of the outputs' energy; of one expert's */
+} cutting;
+
+/* The reader's new map over `kept`, by repair or by merging. */
+static bool find_map(const reduction *r, const tegu_hidden *h,
+                     const int64_t *kept, int64_t count, double *map,
+                     double *mix)
+{
+    if (!merges(r->how))
+        return tegu_hidden_repair(h, kept, count, r->env->scratch, map);
+    tegu_hidden_merge(h, kept, count, r->env->scratch, map, mix);
+    return true;
+}
+
+static double energy(const tegu_hidden *h, tegu_arena *scratch)
+{
+    tegu_mark mark = tegu_arena_mark(scratch);
+    double *work = tegu_arena_array(scratch, (size_t)h->out,
+                                    (size_t)h->inputs * sizeof(double));
+    double all = tegu_energy(h->out, h->inputs, h->map, h->gram, work);
+
+    tegu_arena_release(scratch, mark);
+    return all;
+}
+
+/* Chooses and repairs every expert by what itself reads. */
+static bool find_cut(const reduction *r, const tegu_hidden *h, int64_t experts,
+                     cutting *c)
 {
     tegu_arena *scratch = r->env->scratch;
+    int64_t *order = TEGU_ARRAY(scratch, int64_t, (size_t)h->width);
+    double lost = 0, all = 0;
 
-    *mix = NULL;
-    if (!merges(r->how))
-        return tegu_hidden_repair(h, kept, count, scratch, cut);
-    *mix = tegu_arena_array(scratch, (size_t)h->width,
-                            (size_t)count * sizeof(double));
-    tegu_hidden_merge(h, kept, count, scratch, cut, *mix);
-    if (strcmp(r->how->method, "barycentric") != 0)
-        *mix = NULL;
+    for (int64_t e = 0; e < experts; e++) {
+        int64_t *kept = c->kept + e * c->count;
+        double *map = c->map + e * h->out * c->count, loss, own;
+        if (!choose(r, &h[e], order))
+            return false;
+        tegu_hidden_kept(&h[e], order, c->width, kept);
+        if (!find_map(r, &h[e], kept, c->count, map,
+                      c->mix + e * h->width * c->width))
+            return false;
+        loss = tegu_cut_loss(h->out, h->inputs, h[e].map, h[e].gram, map, kept,
+                             c->count, scratch);
+        own = energy(&h[e], scratch);
+        lost += loss * own;
+        all += own;
+        c->worst = fmax(c->worst, loss);
+    }
+    c->loss = all > 0 ? lost / all : 0;
     return true;
+}
+
+static void report(const reduction *r, const tegu_hidden *h, const cutting *c)
+{
+    double plain = (double)tegu_kept_width(h->width, r->how->keep, 1);
+    bool stacked = h->region->experts > 1;
+    const tegu_figure figures[] = {
+        {"width", (double)h->width},
+        {"kept", (double)c->width},
+        {"unrounded", plain},
+        {"relative_error", c->loss},
+        {"experts", (double)h->region->experts},
+        {"worst_expert", c->worst},
+    };
+
+    tegu_report_site(r->env, h->region->weight, figures, stacked ? 6 : 4);
 }
 
 static bool cut_layer(const reduction *r, const tegu_hidden *h)
 {
     tegu_arena *scratch = r->env->scratch;
-    int64_t width = tegu_kept_width(h->width, r->how->keep, r->how->round);
-    int64_t *order = TEGU_ARRAY(scratch, int64_t, (size_t)h->width);
-    int64_t *kept = TEGU_ARRAY(scratch, int64_t, (size_t)h->inputs);
+    int64_t experts = h->region->experts;
+    cutting c = {.width =
+                     tegu_kept_width(h->width, r->how->keep, r->how->round)};
     tegu_replacement *list;
     uint32_t replaced;
-    int64_t count;
-    double *cut, *mix;
 
-    if (!choose(r, h, order))
+    c.count = c.width + h->inputs - h->width;
+    c.kept = tegu_arena_array(scratch, (size_t)experts,
+                              (size_t)h->inputs * sizeof *c.kept);
+    c.map = tegu_arena_array(scratch, (size_t)(experts * h->out),
+                             (size_t)c.count * sizeof *c.map);
+    c.mix = tegu_arena_array(scratch, (size_t)(experts * h->width),
+                             (size_t)c.width * sizeof *c.mix);
+    if (!find_cut(r, h, experts, &c) ||
+        !tegu_hidden_cut(
+            r->unit, h, tegu_width_dim(r->unit, r->how->axis, c.width), c.kept,
+            c.count, c.map,
+            !strcmp(r->how->method, "barycentric") ? c.mix : NULL, scratch))
         return false;
-    count = tegu_hidden_kept(h, order, width, kept);
-    cut = tegu_arena_array(scratch, (size_t)h->out,
-                           (size_t)count * sizeof(double));
-    if (!find_cut(r, h, kept, count, cut, &mix) ||
-        !tegu_hidden_cut(r->unit, h,
-                         tegu_width_dim(r->unit, r->how->axis, width), kept,
-                         count, cut, mix, scratch))
-        return false;
-    report(r, h, width,
-           tegu_cut_loss(h->out, h->inputs, h->map, h->gram, cut, kept, count,
-                         scratch));
+    report(r, h, &c);
     list = tegu_hidden_replaced(h, scratch, &replaced);
     return tegu_replace_weights(r->unit, scratch, list, replaced);
 }
@@ -161,37 +205,62 @@ static const tegu_region *find(const reduction *r, tegu_unit *unit,
     return tegu_region_find(regions, weight);
 }
 
-/* Statistics of regions [first, first + count) of those measured. */
+/* Statistics of regions [first, first + count) of those measured, experts one
+ * behind another. */
 static bool gather(const reduction *r, const tegu_regions *measured,
                    uint32_t first, uint32_t count, tegu_site_stats *stats)
 {
     tegu_arena *scratch = r->env->scratch;
-    tegu_site_request *requests = TEGU_ARRAY(scratch, tegu_site_request, count);
+    uint32_t n = 0, requested = 0;
+    tegu_site_request *requests;
 
+    for (uint32_t i = 0; i < count; i++)
+        n += (uint32_t)measured->data[first + i].experts;
+    requests = TEGU_ARRAY(scratch, tegu_site_request, n);
     for (uint32_t i = 0; i < count; i++) {
-        if (!tegu_region_measurable(r->measured, &measured->data[first + i]))
+        const tegu_region *region = &measured->data[first + i];
+        if (!tegu_region_measurable(r->measured, region))
             return false;
-        requests[i] = tegu_hidden_request(&measured->data[first + i]);
-        requests[i].sample_stride = merges(r->how) ? SAMPLE_STRIDE : 0;
+        tegu_hidden_requests(region, requests + requested);
+        requested += (uint32_t)region->experts;
     }
-    return tegu_calibrate(r->measured, r->data, scratch, requests, count, 0,
-                          stats);
+    for (uint32_t i = 0; i < n; i++)
+        requests[i].sample_stride = merges(r->how) ? SAMPLE_STRIDE : 0;
+    return tegu_calibrate(r->measured, r->data, scratch, requests, n, 0, stats);
 }
 
-/* How many regions from `first` on are measured in one run. */
+/* How many regions from `first` on are measured in one run, and the experts
+ * in them. */
 static uint32_t choose_count(const reduction *r, const tegu_regions *measured,
-                             uint32_t first)
+                             uint32_t first, uint32_t *experts)
 {
     double bytes = 0;
     uint32_t i = first;
 
-    while (i < measured->count && (i == first || bytes <= statistics_bytes)) {
-        double width = (double)measured->data[i++].width;
-        bytes += width * width * sizeof(double);
+    for (*experts = 0;
+         i < measured->count && (i == first || bytes <= statistics_bytes);) {
+        const tegu_region *region = &measured->data[i++];
+        double width = (double)region->width;
+        *experts += (uint32_t)region->experts;
+        bytes += width * width * sizeof(double) * (double)region->experts;
         if (r->how->sequential || merges(r->how))
             break;
     }
     return i - first;
+}
+
+static bool reduce_layer(const reduction *r, const char *weight,
+                         const tegu_site_stats *stats)
+{
+    tegu_arena *scratch = r->env->scratch;
+    const tegu_region *region = find(r, r->unit, weight);
+    tegu_hidden *hidden;
+
+    if (!region)
+        return false;
+    hidden = TEGU_ARRAY(scratch, tegu_hidden, (size_t)region->experts);
+    return tegu_hidden_open(region, stats, scratch, hidden) &&
+           cut_layer(r, hidden);
 }
 
 /* Reduces as many layers from *next on as one run measures. */
@@ -200,22 +269,20 @@ static bool reduce_layers(const reduction *r, uint32_t *next)
     tegu_arena *scratch = r->env->scratch;
     tegu_regions measured = {0};
     tegu_site_stats *stats;
-    uint32_t count, first = *next;
+    uint32_t count, experts, first = *next, at = 0;
 
     if (!tegu_axis_regions(r->measured, r->how->axis, scratch, &measured))
         return false;
-    count = choose_count(r, &measured, first);
-    stats = TEGU_ARRAY(scratch, tegu_site_stats, count);
+    count = choose_count(r, &measured, first, &experts);
+    stats = TEGU_ARRAY(scratch, tegu_site_stats, experts);
     if (!gather(r, &measured, first, count, stats))
         return false;
     for (uint32_t i = 0; i < count; i++) {
+        const tegu_region *region = &measured.data[first + i];
         tegu_mark mark = tegu_arena_mark(scratch);
-        const tegu_region *region =
-            find(r, r->unit, measured.data[first + i].weight);
-        tegu_hidden hidden;
-        if (!region || !tegu_hidden_open(region, &stats[i], scratch, &hidden) ||
-            !cut_layer(r, &hidden))
+        if (!reduce_layer(r, region->weight, &stats[at]))
             return false;
+        at += (uint32_t)region->experts;
         tegu_arena_release(scratch, mark);
     }
     *next = first + count;
@@ -243,6 +310,37 @@ static bool check(const tegu_unit *unit, const tegu_intermediate *how)
         near ? near : methods[0]);
 }
 
+/* Layer after layer; what one run needs is released after it. */
+static bool reduce_all(const reduction *r, uint32_t count)
+{
+    tegu_arena *scratch = r->env->scratch;
+
+    for (uint32_t next = 0; next < count;) {
+        tegu_mark mark = tegu_arena_mark(scratch);
+        if (!reduce_layers(r, &next))
+            return false;
+        tegu_arena_release(scratch, mark);
+    }
+    return true;
+}
+
+/* The same with statistics of the unit as it is now: of a clone, which gets
+ * nodes for what experts read. */
+static bool reduce_beside(reduction *r, uint32_t count)
+{
+    tegu_arena *arena = tegu_arena_create();
+    bool ok;
+
+    if (!arena)
+        return tegu_error(r->unit->diag, tegu_loc_none(), TEGU_E_RESOURCES,
+                          "out of memory");
+    tegu_arena_on_failure(arena, tegu_arena_failure(r->unit->arena));
+    r->measured = tegu_unit_clone(r->unit, arena);
+    ok = reduce_all(r, count);
+    tegu_arena_destroy(arena);
+    return ok;
+}
+
 tegu_outcome tegu_reduce_intermediate(tegu_unit *unit, tegu_pass_env *env,
                                       const tegu_intermediate *how)
 {
@@ -255,13 +353,8 @@ tegu_outcome tegu_reduce_intermediate(tegu_unit *unit, tegu_pass_env *env,
     r.data = tegu_pass_calibration(unit, env);
     if (!r.data)
         return TEGU_FAILED;
-    if (!how->sequential)
-        r.measured = tegu_unit_clone(unit, env->scratch);
-    for (uint32_t next = 0; next < regions.count;) {
-        tegu_mark mark = tegu_arena_mark(env->scratch);
-        if (!reduce_layers(&r, &next))
-            return TEGU_FAILED;
-        tegu_arena_release(env->scratch, mark);
-    }
+    if (!(how->sequential ? reduce_all(&r, regions.count)
+                          : reduce_beside(&r, regions.count)))
+        return TEGU_FAILED;
     return TEGU_CHANGED;
 }

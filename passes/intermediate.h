@@ -25,9 +25,9 @@ tegu_outcome tegu_reduce_intermediate(tegu_unit *unit, tegu_pass_env *env,
 
 /* --- for passes that choose widths themselves --- */
 
-/* A region with its reader's map and what it reads.  Where the reader has a
- * bias, a constant 1 is one more input of the map, never dropped, so that the
- * repair may use the inputs' means. */
+/* A region with its reader's map and what it reads, or one expert of it.  Where
+ * the reader has a bias, a constant 1 is one more input of the map, never
+ * dropped, so that the repair may use the inputs' means. */
 typedef struct tegu_hidden {
     const tegu_region *region;
     int64_t out, width;
@@ -37,9 +37,14 @@ typedef struct tegu_hidden {
     const tegu_site_stats *stats;
 } tegu_hidden;
 
-/* What to gather about a region: its Gram matrix. */
+/* What to gather about a region, into requests [experts]: Gram matrices.  Adds
+ * nodes to its graph where an expert's inputs or a gate make them needed. */
+void tegu_hidden_requests(const tegu_region *region,
+                          tegu_site_request *requests);
+/* The same of a region without experts, whatever gates it; adds no nodes. */
 tegu_site_request tegu_hidden_request(const tegu_region *region);
-/* Reads a region of the unit as it is; false after reporting. */
+/* Reads a region of the unit as it is, from stats [experts] into hidden
+ * [experts]; false after reporting. */
 bool tegu_hidden_open(const tegu_region *region, const tegu_site_stats *stats,
                       tegu_arena *arena, tegu_hidden *hidden);
 /* OBS order of the width's elements and the loss after each removal, relative
@@ -64,7 +69,8 @@ bool tegu_hidden_repair(const tegu_hidden *hidden, const int64_t *kept,
 /* Cuts the unit's parameters, on dimension `dim` now, to `kept` [count, of
  * which the constant is one] and the reader to the map `cut` [out, count]; with
  * `mix` [width, elements kept] writers' rows are mixed by it instead of chosen.
- * The graphs wait for tegu_replace_weights. */
+ * All three have experts one behind another; `hidden` is any of them.  The
+ * graphs wait for tegu_replace_weights. */
 bool tegu_hidden_cut(tegu_unit *unit, const tegu_hidden *hidden, tegu_dim dim,
                      const int64_t *kept, int64_t count, const double *cut,
                      const double *mix, tegu_arena *scratch);

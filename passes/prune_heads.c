@@ -30,7 +30,7 @@ typedef struct heads {
 typedef struct pruning {
     tegu_unit *unit;
     tegu_pass_env *env;
-    const tegu_graph *g;
+    tegu_graph *g;
     const uint32_t *uses;
     const bool *constant;
     TEGU_VEC(heads) found;
@@ -103,14 +103,19 @@ static bool describe(const pruning *p, heads *h, tegu_value reader)
 
     *r = (tegu_region){.graph = p->g,
                        .reader = reader,
+                       .input = o->inputs[0],
+                       .map = o->inputs[1],
+                       .axes = {1, -1},
+                       .experts = 1,
+                       .input_experts = -1,
                        .weight = param_name(p, o->inputs[1]),
                        .bias = o->input_count > 2 ? param_name(p, o->inputs[2])
                                                   : NULL,
                        .width = h->count * h->size,
                        .loc = o->loc};
     for (uint32_t i = 1; i < q->input_count; i++) {
-        tegu_region_part part = {param_name(p, q->inputs[i]), q->inputs[i],
-                                 false};
+        tegu_region_part part = {
+            param_name(p, q->inputs[i]), q->inputs[i], {0, -1}};
         if (!part.name)
             return refuse(p, q, "has adapters; fold-adapters comes first");
         tegu_vec_push(p->env->scratch, &r->parts, part);

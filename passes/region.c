@@ -2,10 +2,11 @@
 /* region.c - finds hidden layers: axes between linears that only element-wise
  * ops pass.
  *
- * Takes graphs at model level.  From each linear that reads a value on the
- * axis it walks back through element-wise ops (kind MAP, or composites whose
- * type rule is one of theirs, so that a new activation needs no change here)
- * to the linears that write the axis.  What stands on the way must have no
+ * Takes graphs at model level.  From each linear, or contraction by a
+ * constant, that reads a value on the axis it walks back through element-wise
+ * ops (kind MAP, or composites whose type rule is one of theirs, so that a new
+ * activation needs no change here) and transposes of other axes to those that
+ * write the axis.  What stands on the way must have no
  * other reader; every other op on it forbids cutting the axis and is named.
  */
 #include "passes/region.h"
@@ -16,12 +17,13 @@
 
 typedef struct finder {
     tegu_unit *unit;
-    const tegu_graph *g;
+    tegu_graph *g;
     const char *axis;
     tegu_arena *arena;
     const uint32_t *uses;
     const bool *constant;
     bool *inside; /* per value: in the region being found */
+    int *experts; /* per value inside: its axis of experts; -1: none */
 } finder;
 
 /* --- axes --- */
@@ -43,8 +45,12 @@ static bool axis_is(const char *name, const char *wanted)
     return true;
 }
 
-static bool dim_has(const finder *f, const tegu_dim *dim)
+static bool dim_has(const void *data, const tegu_dim *dim)
 {
+    const finder *f = data;
+
+    if (!tegu_dim_is_static(*dim))
+        return false;
     for (uint32_t i = 0; i < TEGU_MAX_FACTORS && dim->axes[i]; i++)
         if (axis_is(f->unit->axes.data[dim->axes[i]].name, f->axis))
             return true;
@@ -85,9 +91,10 @@ static bool refuse(const finder *f, tegu_loc loc, const char *what,
 }
 
 static bool add_part(const finder *f, tegu_region *region, tegu_value v,
-                     const tegu_node *reader, bool is_vector)
+                     const tegu_node *reader, tegu_region_axes axes)
 {
-    tegu_region_part part = {param_of(f, v), v, is_vector};
+    tegu_region_part part = {param_of(f, v), v, axes};
+    bool is_vector = axes.width + 1 == tegu_graph_type(f->g, v)->rank;
 
     if (!part.name || (is_vector && tegu_adapted_base(f->g, v) != v))
         return refuse(f, reader->loc, tegu_op_get(reader->op)->text,
@@ -96,28 +103,78 @@ static bool add_part(const finder *f, tegu_region *region, tegu_value v,
     return true;
 }
 
-static bool add_writer(const finder *f, tegu_region *region, tegu_value v)
+static const char shared[] =
+    "gives all experts the same elements, but each keeps others; give its "
+    "constant an axis of experts";
+
+static bool add_linear(const finder *f, tegu_region *region, tegu_value v)
 {
     const tegu_node *node = tegu_graph_node(f->g, v);
+    const tegu_region_axes rows = {0, -1};
 
     if (!f->constant[node->inputs[1]])
         return refuse(f, node->loc, "linear", "has a computed weight");
-    return add_part(f, region, node->inputs[1], node, false) &&
+    if (region->experts > 1)
+        return refuse(f, node->loc, "linear", shared);
+    return add_part(f, region, node->inputs[1], node, rows) &&
            (node->input_count < 3 ||
-            add_part(f, region, node->inputs[2], node, false));
+            add_part(f, region, node->inputs[2], node, rows));
 }
 
-/* An input of an element-wise op of the region. */
-static bool add_input(const finder *f, tegu_region *region,
-                      const tegu_node *node, tegu_value v)
+static bool add_contract(const finder *f, tegu_region *region, tegu_value v)
 {
+    const tegu_node *node = tegu_graph_node(f->g, v);
+    tegu_region_axes axes;
+    tegu_value weight;
+    const char *why =
+        tegu_stack_written(f->g, f->constant, v, f->experts[v], &weight, &axes);
+
+    if (!why && region->experts > 1 && axes.experts < 0)
+        why = shared;
+    return why ? refuse(f, node->loc, "contract", why)
+               : add_part(f, region, weight, node, axes);
+}
+
+/* An input of an element-wise op of the region, whose axes align at the last
+ * one. */
+static bool add_input(const finder *f, tegu_region *region, tegu_value user,
+                      tegu_value v)
+{
+    const tegu_node *node = tegu_graph_node(f->g, user);
+    const tegu_type *type = tegu_graph_type(f->g, v);
     const tegu_dim *dim = last_dim(f, v);
+    int experts = f->experts[user];
 
     if (!dim || tegu_dim_is_one(*dim))
         return true; /* the same for all elements of the axis */
-    if (f->constant[v])
-        return add_part(f, region, v, node, true);
+    if (experts >= 0)
+        experts += (int)type->rank - (int)node->type->rank;
+    if (experts >= 0 && type->dims[experts].offset != region->experts)
+        experts = -1;
+    if (f->constant[v]) {
+        tegu_region_axes axes = {type->rank - 1, experts};
+        if (region->experts > 1 && experts < 0)
+            return refuse(f, node->loc, tegu_op_get(node->op)->text, shared);
+        return add_part(f, region, v, node, axes);
+    }
     f->inside[v] = true;
+    f->experts[v] = experts;
+    return true;
+}
+
+/* A transpose that leaves the last axis where it is. */
+static bool add_turned(const finder *f, tegu_value v)
+{
+    const tegu_node *node = tegu_graph_node(f->g, v);
+    const int64_t *perm = tegu_node_attr(node, "perm")->as.ints.data;
+    uint32_t last = node->type->rank - 1;
+    int experts = f->experts[v];
+
+    if (perm[last] != (int64_t)last)
+        return refuse(f, node->loc, "transpose",
+                      "moves it from its last place");
+    f->inside[node->inputs[0]] = true;
+    f->experts[node->inputs[0]] = experts < 0 ? -1 : (int)perm[experts];
     return true;
 }
 
@@ -126,15 +183,24 @@ static bool add_value(const finder *f, tegu_region *region, tegu_value v)
     const tegu_node *node = tegu_graph_node(f->g, v);
 
     if (node->op == TEGU_OP_LINEAR)
-        return add_writer(f, region, v);
+        return add_linear(f, region, v);
+    if (node->op == TEGU_OP_CONTRACT)
+        return add_contract(f, region, v);
+    if (node->op == TEGU_OP_TRANSPOSE)
+        return add_turned(f, v);
     if (!is_elementwise(node->op))
         return refuse(f, node->loc, tegu_op_get(node->op)->text,
                       "is not element-wise, and only linears and "
                       "element-wise ops may stand on it");
     for (uint32_t i = 0; i < node->input_count; i++)
-        if (!add_input(f, region, node, node->inputs[i]))
+        if (!add_input(f, region, v, node->inputs[i]))
             return false;
     return true;
+}
+
+static bool is_writer(tegu_op op)
+{
+    return op == TEGU_OP_LINEAR || op == TEGU_OP_CONTRACT;
 }
 
 /* Every use of the region's values must be in it, or the reader's. */
@@ -146,8 +212,8 @@ static bool check_uses(const finder *f, const tegu_region *region)
     for (tegu_value v = region->reader; v > 0; v--) {
         const tegu_node *node = tegu_graph_node(f->g, v);
         if (v == region->reader)
-            left[node->inputs[0]]--;
-        else if (f->inside[v] && node->op != TEGU_OP_LINEAR)
+            left[region->input]--;
+        else if (f->inside[v] && !is_writer(node->op))
             for (uint32_t i = 0; i < node->input_count; i++)
                 left[node->inputs[i]]--;
     }
@@ -160,29 +226,71 @@ static bool check_uses(const finder *f, const tegu_region *region)
     return true;
 }
 
-static bool find_region(finder *f, tegu_value reader, tegu_regions *regions)
+static bool open_linear(const finder *f, tegu_value reader, tegu_region *region)
 {
     const tegu_node *node = tegu_graph_node(f->g, reader);
-    tegu_region region = {.graph = f->g,
-                          .reader = reader,
-                          .weight = param_of(f, node->inputs[1]),
-                          .width = last_dim(f, node->inputs[0])->offset,
-                          .loc = node->loc};
 
-    if (!region.weight || !f->constant[node->inputs[1]])
-        return refuse(f, node->loc, "linear", "has a computed weight");
+    *region = (tegu_region){.graph = f->g,
+                            .reader = reader,
+                            .input = node->inputs[0],
+                            .map = node->inputs[1],
+                            .axes = {1, -1},
+                            .width = last_dim(f, node->inputs[0])->offset,
+                            .experts = 1,
+                            .input_experts = -1,
+                            .loc = node->loc};
     if (node->input_count > 2) {
-        region.bias = param_of(f, node->inputs[2]);
-        if (!region.bias)
+        region->bias = param_of(f, node->inputs[2]);
+        if (!region->bias)
             return refuse(f, node->loc, "linear", "has a computed bias");
     }
+    return true;
+}
+
+static bool open_region(const finder *f, tegu_value reader, tegu_region *region)
+{
+    const tegu_node *node = tegu_graph_node(f->g, reader);
+    const char *text = tegu_op_get(node->op)->text, *why = NULL;
+
+    if (node->op == TEGU_OP_CONTRACT)
+        why = tegu_stack_open(f->g, f->constant, reader, region);
+    else if (!open_linear(f, reader, region))
+        return false;
+    if (why)
+        return refuse(f, node->loc, text, why);
+    region->weight = param_of(f, region->map);
+    return (region->weight && f->constant[region->map]) ||
+           refuse(f, node->loc, text, "has a computed weight");
+}
+
+/* The one node that uses v; 0: none or several. */
+static tegu_value only_user(const finder *f, tegu_value v)
+{
+    for (tegu_value u = v + 1; f->uses[v] == 1 && u < f->g->nodes.count; u++) {
+        const tegu_node *node = tegu_graph_node(f->g, u);
+        for (uint32_t i = 0; f->uses[u] && i < node->input_count; i++)
+            if (node->inputs[i] == v)
+                return u;
+    }
+    return 0;
+}
+
+static bool find_region(finder *f, tegu_value reader, tegu_regions *regions)
+{
+    tegu_region region;
+
+    if (!open_region(f, reader, &region))
+        return false;
     f->inside = TEGU_ARRAY(f->arena, bool, f->g->nodes.count);
-    f->inside[node->inputs[0]] = true;
-    for (tegu_value v = node->inputs[0]; v > 0; v--)
+    f->experts = TEGU_ARRAY(f->arena, int, f->g->nodes.count);
+    f->inside[region.input] = true;
+    f->experts[region.input] = region.input_experts;
+    for (tegu_value v = region.input; v > 0; v--)
         if (f->inside[v] && !add_value(f, &region, v))
             return false;
     if (!check_uses(f, &region))
         return false;
+    tegu_stack_gate(&region, only_user(f, reader));
     tegu_vec_push(f->arena, regions, region);
     return true;
 }
@@ -190,13 +298,13 @@ static bool find_region(finder *f, tegu_value reader, tegu_regions *regions)
 static bool is_reader(const finder *f, tegu_value v)
 {
     const tegu_node *node = tegu_graph_node(f->g, v);
-    const tegu_dim *dim;
 
-    if (!f->uses[v] || node->op != TEGU_OP_LINEAR ||
-        f->constant[node->inputs[0]])
+    if (!f->uses[v])
         return false;
-    dim = last_dim(f, node->inputs[0]);
-    return tegu_dim_is_static(*dim) && dim_has(f, dim);
+    if (node->op == TEGU_OP_CONTRACT)
+        return tegu_stack_reads(f->g, f->constant, v, dim_has, f);
+    return node->op == TEGU_OP_LINEAR && !f->constant[node->inputs[0]] &&
+           dim_has(f, last_dim(f, node->inputs[0]));
 }
 
 /* Finds the regions on the named axis, or on one that a pass made of it
@@ -236,7 +344,8 @@ static bool same_parts(const tegu_region *a, const tegu_region *b)
         return false;
     for (uint32_t i = 0; i < a->parts.count; i++)
         if (a->parts.data[i].name != b->parts.data[i].name ||
-            a->parts.data[i].is_vector != b->parts.data[i].is_vector)
+            a->parts.data[i].axes.width != b->parts.data[i].axes.width ||
+            a->parts.data[i].axes.experts != b->parts.data[i].axes.experts)
             return false;
     return true;
 }

@@ -156,6 +156,19 @@ void bench_must_reduce(bench *b, const char *pipeline)
     fail_msg("pipeline %s fails", pipeline);
 }
 
+float *bench_numbers(bench *b, const char *name)
+{
+    tegu_param *param = tegu_unit_find_param(b->unit, name);
+    int64_t count = tegu_type_elements(param->type);
+    float *data = TEGU_ARRAY(b->arena, float, (size_t)count);
+
+    assert_true(tegu_param_read(b->unit, param, 0, count, data));
+    param->source = TEGU_SOURCE_DATA;
+    param->stored = TEGU_F32;
+    param->data = data;
+    return data;
+}
+
 double bench_figure(const bench *b, uint32_t row, const char *name)
 {
     const tegu_site_row *r;

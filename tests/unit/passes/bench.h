@@ -47,6 +47,8 @@ double bench_difference(const float *a, const float *b, int64_t n);
 bool bench_reduce(bench *b, const char *pipeline);
 /* The same; the test fails with the messages when it does not work. */
 void bench_must_reduce(bench *b, const char *pipeline);
+/* The parameter's numbers, to be changed. */
+float *bench_numbers(bench *b, const char *name);
 /* A figure of the last run's report; the test fails when there is none. */
 double bench_figure(const bench *b, uint32_t row, const char *name);
 

@@ -50,6 +50,14 @@ static const struct mixture {
      "hidden], a = [2], b = [2], batch_a = [1], batch_b = [0])\n"
      "  return logits_of(x + contract(each, g, a = [0], b = [1], batch_a = "
      "[1], batch_b = [0]))\n"},
+    {"turned, and stored in another order",
+     "  let up = contract(n, param \"up\" [dim, experts, hidden], a = [1], b = "
+     "[0])\n"
+     "  let each = contract(transpose(gelu(up), [1, 0, 2]), param \"down\" "
+     "[hidden, experts, dim], a = [2], b = [0], batch_a = [0], batch_b = "
+     "[1])\n"
+     "  return logits_of(x + sum(each * reshape(transpose(g, [1, 0]), "
+     "[experts, T, 1]), axis = 0))\n"},
     {"weights in other orders of axes",
      "  let up = contract(param \"up\" [dim, experts, hidden], n, a = [0], b = "
      "[1])\n"
@@ -147,10 +155,267 @@ static void rotations_change_no_logit_of_a_mixture(void **state)
         }
 }
 
+/* The sites are named by what writes there, and the stacks have the width. */
+static void reduced_mixtures_keep_their_names_and_compile(void **state)
+{
+    static const char *const pipelines[] = {
+        "slice{keep=0.5}", "dotresize{keep=0.5}", "prune-width{keep=0.5}",
+        "slice{keep=0.5,basis=per-site}"};
+
+    (void)state;
+    for (size_t k = 0; k < sizeof pipelines / sizeof *pipelines; k++)
+        for (int i = 0; i <= MIXTURES; i++) {
+            bench b = bench_any(i);
+            static float logits[BENCH_MOST];
+            bench_must_reduce(&b, pipelines[k]);
+            int64_t n = bench_call(&b, "step", logits);
+            for (int64_t at = 0; at < n; at++)
+                assert_true(logits[at] - logits[at] == 0);
+            bench_must_reduce(&b, "-O2");
+            bench_close(&b);
+        }
+    bench b = bench_example();
+    bench_must_reduce(&b, "slice{keep=0.5}");
+    const tegu_type *up =
+        tegu_unit_find_param(b.unit, "model.layers.1.experts.up_proj.weight")
+            ->type;
+    const tegu_type *down =
+        tegu_unit_find_param(b.unit, "model.layers.1.experts.down_proj.weight")
+            ->type;
+    assert_int_equal(up->dims[2].offset, 8);
+    assert_int_equal(down->dims[1].offset, 8);
+    assert_int_equal(b.report.sites.count, 5);
+    assert_string_equal(b.report.sites.data[2].site,
+                        "model.layers.0.experts.down_proj.weight");
+    bench_close(&b);
+}
+
+/* A written value goes through gates and sums to the residual sum's basis, so
+ * that mixtures cost no skip of their own. */
+static void experts_are_written_in_the_basis_of_their_sum(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        bench b = bench_mixture(&mixtures[i]);
+        uint32_t linears = count_ops(bench_graph(&b), TEGU_OP_LINEAR);
+        bench_must_reduce(&b, "slice{keep=0.5,basis=per-site}");
+        assert_int_equal(count_ops(bench_graph(&b), TEGU_OP_LINEAR),
+                         linears + 1);
+        assert_int_equal(b.report.sites.count, 2);
+        bench_close(&b);
+    }
+}
+
+/* --- hidden layers of experts --- */
+
+enum { EXPERTS = 3, HIDDEN = 10, DIM = 12, PLAIN = 4 };
+
+/* Element `to` of expert e becomes a copy of `from`. */
+static void copy_element(bench *b, bool turned, int e, int to, int from)
+{
+    float *up = bench_numbers(b, "up");
+    int stride = turned ? EXPERTS * HIDDEN : 1;
+
+    for (int d = 0; d < DIM; d++) {
+        float *row =
+            turned ? up + e * HIDDEN + d * stride : up + e * HIDDEN * DIM + d;
+        row[turned ? to : to * DIM] = row[turned ? from : from * DIM];
+    }
+    if (!turned) {
+        float *bias = bench_numbers(b, "up_bias");
+        bias[e * HIDDEN + to] = bias[e * HIDDEN + from];
+    }
+}
+
+/* Each expert has its own duplicates; all lose as many elements. */
+static void duplicates_of_each_expert_merge_without_loss(void **state)
+{
+    static float before[BENCH_MOST], after[BENCH_MOST];
+
+    (void)state;
+    for (int i = 0; i < PLAIN; i++) {
+        bench b = bench_mixture(&mixtures[i]);
+        copy_element(&b, i == 3, 0, 7, 2);
+        copy_element(&b, i == 3, 1, 0, 9);
+        copy_element(&b, i == 3, 2, 4, 5);
+        int64_t n = bench_call(&b, "step", before);
+        bench_must_reduce(&b, "reduce-hidden{keep=0.9}");
+        bench_call(&b, "step", after);
+        double worst = bench_difference(before, after, n);
+        if (!(worst < 5e-3 && bench_figure(&b, 0, "relative_error") < 1e-5))
+            fail_msg("%s: %g, error %g", mixtures[i].name, worst,
+                     bench_figure(&b, 0, "relative_error"));
+        assert_int_equal((int)bench_figure(&b, 0, "experts"), EXPERTS);
+        assert_int_equal((int)bench_figure(&b, 0, "kept"), HIDDEN - 1);
+        bench_must_reduce(&b, "-O2");
+        bench_close(&b);
+    }
+}
+
+static void experts_keep_different_elements(void **state)
+{
+    (void)state;
+    bench b = bench_mixture(&mixtures[0]);
+    float *down = bench_numbers(&b, "down");
+    const float *up = bench_numbers(&b, "up");
+    for (int e = 0; e < EXPERTS; e++)
+        for (int d = 0; d < DIM; d++)
+            down[(e * DIM + d) * HIDDEN + 2 * e] = 0; /* nobody reads it */
+    bench_must_reduce(&b, "reduce-hidden{keep=0.9,method=select}");
+    const float *left = bench_numbers(&b, "up");
+    for (int e = 0; e < EXPERTS; e++)
+        for (int k = 0; k < HIDDEN - 1; k++)
+            assert_memory_equal(left + (e * (HIDDEN - 1) + k) * DIM,
+                                up + (e * HIDDEN + k + (k >= 2 * e)) * DIM,
+                                DIM * sizeof *up);
+    assert_true(bench_figure(&b, 0, "worst_expert") < 1e-4);
+    bench_close(&b);
+}
+
+/* Where the gate stands changes no choice: what an expert reads counts by how
+ * much of what it makes is taken. */
+static void statistics_are_weighted_by_the_gate(void **state)
+{
+    static const char *const pipelines[] = {
+        "reduce-hidden{keep=0.5}", "reduce-hidden{keep=0.5,method=select}",
+        "reduce-hidden{keep=0.5,method=merge}",
+        "reduce-hidden{keep=0.5,sequential=true}",
+        "dotresize{axis=hidden,keep=0.5,round=1}"};
+    static float first[BENCH_MOST], logits[BENCH_MOST];
+
+    (void)state;
+    for (size_t k = 0; k < sizeof pipelines / sizeof *pipelines; k++)
+        for (int i = 0; i < 3; i++) {
+            bench b = bench_mixture(&mixtures[i]);
+            bench_must_reduce(&b, pipelines[k]);
+            int64_t n = bench_call(&b, "step", i ? logits : first);
+            double worst = i ? bench_difference(first, logits, n) : 0;
+            if (!(worst < 1e-4))
+                fail_msg("%s: %s differs by %g", pipelines[k], mixtures[i].name,
+                         worst);
+            bench_close(&b);
+        }
+}
+
+/* Least squares per expert: no other map over the same elements is nearer. */
+static void obs_loses_less_than_selection_on_every_stack(void **state)
+{
+    (void)state;
+    for (int i = 0; i < PLAIN; i++) {
+        double obs, some;
+        bench b = bench_mixture(&mixtures[i]);
+        bench_must_reduce(&b, "reduce-hidden{keep=0.5}");
+        obs = bench_figure(&b, 0, "relative_error");
+        assert_true(bench_figure(&b, 0, "worst_expert") >= obs);
+        bench_close(&b);
+        b = bench_mixture(&mixtures[i]);
+        bench_must_reduce(&b, "reduce-hidden{keep=0.5,method=merge}");
+        some = bench_figure(&b, 0, "relative_error");
+        assert_true(obs > 0 && obs < some);
+        bench_close(&b);
+    }
+}
+
+static void a_contraction_without_experts_is_a_hidden_layer(void **state)
+{
+    (void)state;
+    static float before[BENCH_MOST], after[BENCH_MOST];
+    bench b = bench_mixture(&(struct mixture){
+        "", "  let h = silu(matmul(n, param \"up\" [dim, hidden]))\n"
+            "  return logits_of(x + matmul(h, param \"down\" [hidden, dim]) * "
+            "g[.., 0..1])\n"});
+    int64_t n = bench_call(&b, "step", before);
+    bench_must_reduce(&b, "reduce-hidden{keep=1}");
+    bench_call(&b, "step", after);
+    double worst = bench_difference(before, after, n);
+    if (!(worst < 2e-2))
+        fail_msg("differs by %g", worst);
+    bench_must_reduce(&b, "reduce-hidden{keep=0.5}");
+    assert_int_equal(tegu_unit_find_param(b.unit, "down")->type->dims[0].offset,
+                     5);
+    assert_int_equal(tegu_unit_find_param(b.unit, "up")->type->dims[1].offset,
+                     5);
+    bench_close(&b);
+}
+
+/* --- refusals --- */
+
+static const struct refusal {
+    const char *body, *pipeline, *message;
+} refusals[] = {
+    {"  let y = contract(n, n, a = [1], b = [1])\n"
+     "  return logits_of(x) + sum(y)\n",
+     "slice", "'contract' needs axis 'dim' as it is"},
+    {"  let w = reshape(gates(n), [T, experts, 1]) * param \"w\" [dim]\n"
+     "  return logits_of(x + contract(n, w, a = [1], b = [2], batch_a = [0], "
+     "batch_b = [0])[.., 0..1] * n)\n",
+     "slice", "'contract' needs axis 'dim' as it is"},
+    {"  let best = argmax(g, axis = -1)\n"
+     "  let h = gelu(contract(n, gather(param \"up\" [experts, hidden, dim], "
+     "best), a = [1], b = [2], batch_a = [0], batch_b = [0]))\n"
+     "  return logits_of(x + contract(h, gather(param \"down\" [experts, dim, "
+     "hidden], best), a = [1], b = [2], batch_a = [0], batch_b = [0]))\n",
+     "reduce-hidden",
+     "axis 'hidden' cannot be cut: 'contract' takes the weights of the experts "
+     "that each token chose; contract with all of them"},
+    {"  let h = gelu(linear(n, param \"up\" [hidden, dim]))\n"
+     "  let all = reshape(h, [T, 1, hidden]) * reshape(g, [T, experts, 1])\n"
+     "  return logits_of(x + contract(all, param \"down\" [experts, dim, "
+     "hidden], a = [1, 2], b = [0, 2]))\n",
+     "reduce-hidden", "axis 'hidden' cannot be cut: 'reshape' is not"},
+    {"  let h = relu(hidden_of(n) * param \"scale\" [hidden])\n"
+     "  return logits_of(x + contract(h, param \"down\" [experts, dim, "
+     "hidden], a = [1, 2], b = [0, 2]))\n",
+     "reduce-hidden",
+     "axis 'hidden' cannot be cut: 'mul' gives all experts the same elements"},
+    {"  let h = gelu(contract(reshape(g, [T, experts, 1]), param \"up\" "
+     "[hidden, 1], a = [2], b = [1]))\n"
+     "  return logits_of(x + contract(h, param \"down\" [experts, dim, "
+     "hidden], a = [1, 2], b = [0, 2]))\n",
+     "reduce-hidden",
+     "axis 'hidden' cannot be cut: 'contract' writes the elements of all "
+     "experts by one weight"},
+    {"  let h = gelu(linear(reshape(g, [T, experts, 1]), param \"up\" "
+     "[hidden, 1]))\n"
+     "  return logits_of(x + contract(h, param \"down\" [experts, dim, "
+     "hidden], a = [1, 2], b = [0, 2]))\n",
+     "reduce-hidden",
+     "axis 'hidden' cannot be cut: 'linear' gives all experts the same"},
+    {"  let up = contract(param \"up\" [hidden, dim], n, a = [1], b = [1])\n"
+     "  return logits_of(x + contract(gelu(up), param \"down\" [hidden, dim], "
+     "a = [0], b = [0]))\n",
+     "reduce-hidden",
+     "axis 'hidden' cannot be cut: 'contract' sums over it where it is not the "
+     "last axis"},
+};
+
+static void what_stacks_cannot_do_is_said(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
+        struct mixture m = {"", refusals[i].body};
+        bench b = bench_mixture(&m);
+        uint32_t count;
+        if (bench_reduce(&b, refusals[i].pipeline))
+            fail_msg("refusal %d: no message", (int)i);
+        assert_true(tegu_diag_messages(b.diag, &count)[0].loc.line >= 17);
+        assert_message(&b, refusals[i].message);
+        bench_close(&b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rotations_change_no_logit_of_a_mixture),
+        cmocka_unit_test(reduced_mixtures_keep_their_names_and_compile),
+        cmocka_unit_test(experts_are_written_in_the_basis_of_their_sum),
+        cmocka_unit_test(duplicates_of_each_expert_merge_without_loss),
+        cmocka_unit_test(experts_keep_different_elements),
+        cmocka_unit_test(statistics_are_weighted_by_the_gate),
+        cmocka_unit_test(obs_loses_less_than_selection_on_every_stack),
+        cmocka_unit_test(a_contraction_without_experts_is_a_hidden_layer),
+        cmocka_unit_test(what_stacks_cannot_do_is_said),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

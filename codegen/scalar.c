@@ -270,6 +270,13 @@ static LLVMValueRef select_any(tegu_emitter *e, LLVMValueRef *x)
     return LLVMBuildSelect(e->builder, x[0], x[1], x[2], "");
 }
 
+static LLVMValueRef f_add_if(tegu_emitter *e, LLVMValueRef *x)
+{
+    LLVMValueRef on = LLVMBuildFCmp(e->builder, LLVMRealUNE, x[2],
+                                    LLVMConstNull(LLVMTypeOf(x[2])), "");
+    return LLVMBuildSelect(e->builder, on, f_add(e, x), x[0], "");
+}
+
 /* clang-format off */
 /* By the type of the last operand. */
 static const struct {
@@ -306,6 +313,7 @@ static const struct {
     [TEGU_OP_AND]     = {NULL,    NULL,   b_and},
     [TEGU_OP_OR]      = {NULL,    NULL,   b_or},
     [TEGU_OP_SELECT]  = {select_any, select_any, select_any},
+    [TEGU_OP_ADD_IF]  = {f_add_if, NULL,  NULL},
 };
 /* clang-format on */
 

@@ -58,6 +58,8 @@ static void clone_tables(tegu_unit *into, const tegu_unit *from)
         tegu_map_set(into->param_index, param.name, strlen(param.name), i);
         tegu_vec_push(into->arena, &into->params, param);
     }
+    for (uint32_t i = 0; i < from->adapters.count; i++)
+        tegu_vec_push(into->arena, &into->adapters, from->adapters.data[i]);
     for (uint32_t i = 0; i < from->states.count; i++) {
         tegu_state state = from->states.data[i];
         state.type = tegu_unit_type(into, state.type);

@@ -183,6 +183,9 @@ uint32_t *tegu_graph_uses(const tegu_graph *g, tegu_arena *arena);
 /* Per value: true when it depends on PARAM, CONST and static IOTA only, so
  * that the compiler can evaluate it (weights emission does). */
 bool *tegu_graph_constant(const tegu_graph *g, tegu_arena *arena);
+/* The adapter (unit->adapters) whose parameters a constant value is made from;
+ * 0: the model's alone.  No value is made from two adapters'. */
+uint32_t tegu_graph_adapter(const tegu_graph *g, tegu_value v);
 /* A hash of the graph's meaning (ops, inputs, attributes, types, constants,
  * results), independent of names and locations. */
 uint64_t tegu_graph_hash(const tegu_graph *g);

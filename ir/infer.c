@@ -357,6 +357,12 @@ bool tegu_shape_I32(tegu_inference *c)
     return true;
 }
 
+bool tegu_shape_F32(tegu_inference *c)
+{
+    c->out = (tegu_type){.dtype = TEGU_F32};
+    return true;
+}
+
 bool tegu_shape_SIZE(tegu_inference *c)
 {
     uint32_t axis = 0;
@@ -488,6 +494,16 @@ bool tegu_shape_SELECT(tegu_inference *c)
         return false;
     tegu_type branches = c->out;
     return join_shape(c, &branches, condition);
+}
+
+bool tegu_shape_ADD_IF(tegu_inference *c)
+{
+    if (!join_pair(c, 0, 1) || !join_pair(c, 0, 2))
+        return false;
+    tegu_type base = c->out;
+    c->out = *tegu_operand(c, 1);
+    return join_shape(c, tegu_operand(c, 1), &base) &&
+           want_elements(c, &c->out);
 }
 
 /* --- reductions --- */

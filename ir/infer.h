@@ -23,6 +23,7 @@ typedef struct tegu_inference {
 #define TEGU_RULES(RULE)                                                       \
     RULE(GIVEN, true)                                                          \
     RULE(IOTA, true)                                                           \
+    RULE(F32, false)                                                           \
     RULE(I32, false)                                                           \
     RULE(SIZE, false)                                                          \
     RULE(MAP, false)                                                           \
@@ -30,6 +31,7 @@ typedef struct tegu_inference {
     RULE(BROADCAST, false)                                                     \
     RULE(COMPARE, false)                                                       \
     RULE(SELECT, false)                                                        \
+    RULE(ADD_IF, false)                                                        \
     RULE(REDUCE, false)                                                        \
     RULE(ARGMAX, false)                                                        \
     RULE(CONTRACT, false)                                                      \

@@ -38,6 +38,7 @@ bool tegu_unit_check(const tegu_unit *unit, tegu_diag_id as);
 enum {
     TEGU_MAX_AXES = 4096,
     TEGU_MAX_STATES = 4096,
+    TEGU_MAX_ADAPTERS = 64,
     TEGU_MAX_ENTRIES = 256,
     TEGU_MAX_ARGUMENTS = 1024
 };

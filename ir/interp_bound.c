@@ -366,6 +366,22 @@ static void select_rows(size_t n, const tegu_shade *in,
     }
 }
 
+static void add_if_rows(size_t n, const tegu_shade *in,
+                        const tegu_shade_out *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        shade a = AT(in[0], i), b = AT(in[1], i), s = AT(in[2], i);
+        shade sum = add_shade(a, b);
+        if (isinf(a.e) || isinf(b.e))
+            sum.e = INFINITY;
+        shade r = s.x != 0 ? sum : a;
+        if (s.e > 0)
+            r = either(r, s.x != 0 ? a : sum);
+        out->exact[i] = r.x;
+        out->bound[i] = r.e;
+    }
+}
+
 /* --- casts --- */
 
 #define FROM_INTEGER(name, TYPE)                                               \
@@ -448,6 +464,7 @@ static const tegu_bound_rows kernels[TEGU_OP_COUNT] = {
     ROW(SUB, sub), ROW(MUL, mul), ROW(DIV, div), ROW(MOD, mod),
     ROW(POW, pow), ROW(MAX, max), ROW(MIN, min), ROW(EQ, eq), ROW(NE, ne),
     ROW(LT, lt), ROW(LE, le), ROW(SELECT, select),
+    ROW(ADD_IF, add_if),
 #undef ROW
 };
 static const tegu_bound_rows casts[4][4] = {

@@ -121,6 +121,19 @@ static bool eval_position(tegu_interp *it, const tegu_node *node,
     return true;
 }
 
+static bool eval_adapter_scale(tegu_interp *it, const tegu_node *node,
+                               const tegu_cell *const *in, tegu_cell *out)
+{
+    const tegu_unit_adapter *adapter =
+        tegu_unit_find_adapter(it->unit, tegu_node_text(node, "name"));
+    (void)in;
+    if (!adapter)
+        return missing(it, node, "adapter");
+    float *data = tegu_cell_plane(it, out, TEGU_PLANE_DATA);
+    *data = (float)adapter->scale;
+    return true;
+}
+
 static bool eval_size(tegu_interp *it, const tegu_node *node,
                       const tegu_cell *const *in, tegu_cell *out)
 {
@@ -138,10 +151,15 @@ static bool eval_arg(tegu_interp *it, const tegu_node *node,
 }
 
 static const tegu_eval leaves[TEGU_OP_COUNT] = {
-    [TEGU_OP_INPUT] = eval_input, [TEGU_OP_PARAM] = eval_param,
-    [TEGU_OP_STATE] = eval_state, [TEGU_OP_CONST] = eval_const,
-    [TEGU_OP_IOTA] = eval_iota,   [TEGU_OP_POSITION] = eval_position,
-    [TEGU_OP_SIZE] = eval_size,   [TEGU_OP_ARG] = eval_arg,
+    [TEGU_OP_INPUT] = eval_input,
+    [TEGU_OP_PARAM] = eval_param,
+    [TEGU_OP_STATE] = eval_state,
+    [TEGU_OP_CONST] = eval_const,
+    [TEGU_OP_IOTA] = eval_iota,
+    [TEGU_OP_POSITION] = eval_position,
+    [TEGU_OP_SIZE] = eval_size,
+    [TEGU_OP_ARG] = eval_arg,
+    [TEGU_OP_ADAPTER_SCALE] = eval_adapter_scale,
 };
 
 bool tegu_eval_leaf(tegu_interp *it, const tegu_node *node,

@@ -91,6 +91,14 @@ MAP2(lt_f32, float, uint8_t, x < z)
 MAP2(le_f32, float, uint8_t, x <= z)
 SELECT(select_f32, float)
 
+static void add_if_f32(size_t n, const void *const *in, void *out)
+{
+    const float *a = in[0], *b = in[1], *s = in[2];
+    float *y = out;
+    for (size_t i = 0; i < n; i++)
+        y[i] = s[i] != 0 ? a[i] + b[i] : a[i];
+}
+
 /* Integers: signed TYPE, computed in unsigned U so that they wrap. */
 #define INTEGER(suffix, TYPE, U, LEAST)                                        \
     MAP1(neg_##suffix, TYPE, TYPE, (U)0 - (U)x)                                \
@@ -139,7 +147,7 @@ static const tegu_map_rows kernels[TEGU_OP_COUNT][4] = {
     BOOLEAN(NOT, not), BOOLEAN(AND, and), BOOLEAN(OR, or),
     NUMBER(ADD, add), NUMBER(SUB, sub), NUMBER(MUL, mul), NUMBER(DIV, div),
     NUMBER(MOD, mod), FLOAT(POW, pow), NUMBER(MAX, max), NUMBER(MIN, min),
-    ALL(EQ, eq), ALL(NE, ne), ALL(LT, lt), ALL(LE, le), ALL(SELECT, select),
+    FLOAT(ADD_IF, add_if), ALL(EQ, eq), ALL(NE, ne), ALL(LT, lt), ALL(LE, le), ALL(SELECT, select),
 #undef ALL
 #undef NUMBER
 #undef FLOAT

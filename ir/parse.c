@@ -365,13 +365,53 @@ static bool read_weights_line(parser *p)
     return true;
 }
 
+static bool read_adapter_line(parser *p)
+{
+    tegu_cursor *c = &p->c;
+    tegu_loc loc = here(p);
+    const char *name;
+    double scale;
+    if (!tegu_read_name(c, "an adapter's name", &name))
+        return false;
+    if (tegu_unit_find_adapter(c->unit, name))
+        return name_error(p, loc, "there is already an adapter", name);
+    if (c->unit->adapters.count > TEGU_MAX_ADAPTERS)
+        return tegu_error(c->diag, loc, TEGU_E_RESOURCES,
+                          "more than %d adapters", TEGU_MAX_ADAPTERS);
+    if (!tegu_read_double(c, &scale))
+        return false;
+    if (!(scale >= -1e30 && scale <= 1e30))
+        return tegu_error(c->diag, loc, TEGU_E_IR_SYNTAX,
+                          "the scale must lie in -1e30 to 1e30");
+    tegu_unit_add_adapter(c->unit, name, scale);
+    return true;
+}
+
+/* [of ADAPTER] */
+static bool read_owner(parser *p, uint32_t *adapter)
+{
+    tegu_cursor *c = &p->c;
+    const char *name;
+    if (!tegu_word_is(tegu_peek_word(c, false), "of"))
+        return true;
+    tegu_take_word(c, false);
+    tegu_loc loc = here(p);
+    if (!tegu_read_name(c, "an adapter's name", &name))
+        return false;
+    const tegu_unit_adapter *found = tegu_unit_find_adapter(c->unit, name);
+    if (!found)
+        return name_error(p, loc, "there is no adapter", name);
+    *adapter = (uint32_t)(found - c->unit->adapters.data);
+    return true;
+}
+
 static bool read_param_line(parser *p)
 {
     tegu_cursor *c = &p->c;
     tegu_param param = {.loc = here(p)};
     uint32_t index;
     if (!tegu_read_string(c, &param.name) || !tegu_read_mark(c, ':') ||
-        !tegu_read_type(c, &param.type))
+        !tegu_read_type(c, &param.type) || !read_owner(p, &param.adapter))
         return false;
     if (tegu_unit_find_param(c->unit, param.name))
         return name_error(p, param.loc, "there is already a parameter",
@@ -491,6 +531,7 @@ static const struct {
     {"axis", read_axis_line},       {"tokenizer", read_tokenizer_line},
     {"weights", read_weights_line}, {"param", read_param_line},
     {"state", read_state_line},     {"entry", read_entry_line},
+    {"adapter", read_adapter_line},
 };
 
 static bool read_line(parser *p)
@@ -502,7 +543,7 @@ static bool read_line(parser *p)
             return lines[i].read(p);
         }
     return tegu_cursor_expected(
-        &p->c, "axis, tokenizer, weights, param, state or entry");
+        &p->c, "axis, tokenizer, weights, adapter, param, state or entry");
 }
 
 static void give_random_weights(parser *p)

@@ -201,6 +201,15 @@ static void print_axes(tegu_text *out, const tegu_unit *unit)
     }
 }
 
+static void print_adapters(tegu_text *out, const tegu_unit *unit)
+{
+    for (uint32_t i = 1; i < unit->adapters.count; i++) {
+        tegu_text_printf(out, "adapter %s ", unit->adapters.data[i].name);
+        print_double(out, unit->adapters.data[i].scale);
+        put(out, "\n");
+    }
+}
+
 static void print_params(tegu_text *out, const tegu_unit *unit)
 {
     if (tegu_unit_is_random(unit)) {
@@ -214,6 +223,10 @@ static void print_params(tegu_text *out, const tegu_unit *unit)
         print_string(out, unit->params.data[i].name);
         put(out, " : ");
         tegu_type_print(out, unit, unit->params.data[i].type);
+        if (unit->params.data[i].adapter)
+            tegu_text_printf(
+                out, " of %s",
+                unit->adapters.data[unit->params.data[i].adapter].name);
         put(out, "\n");
     }
 }
@@ -279,6 +292,7 @@ void tegu_unit_print(tegu_text *out, const tegu_unit *unit)
         print_string(out, unit->tokenizer);
         put(out, "\n");
     }
+    print_adapters(out, unit);
     print_params(out, unit);
     print_states(out, unit);
     for (uint32_t i = 0; i < unit->entries.count; i++)

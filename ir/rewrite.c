@@ -65,6 +65,18 @@ bool *tegu_graph_constant(const tegu_graph *g, tegu_arena *arena)
     return constant;
 }
 
+uint32_t tegu_graph_adapter(const tegu_graph *g, tegu_value v)
+{
+    const tegu_node *node = tegu_graph_node(g, v);
+    uint32_t adapter = 0;
+    if (node->op == TEGU_OP_PARAM)
+        return tegu_unit_find_param(g->unit, tegu_node_text(node, "name"))
+            ->adapter;
+    for (uint32_t i = 0; !adapter && i < node->input_count; i++)
+        adapter = tegu_graph_adapter(g, node->inputs[i]);
+    return adapter;
+}
+
 /* --- hash --- */
 
 static uint64_t mix(uint64_t hash, uint64_t value)

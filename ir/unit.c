@@ -21,6 +21,7 @@ tegu_unit *tegu_unit_create(tegu_arena *arena, tegu_diag *diag,
     unit->types = tegu_map_create(arena);
     unit->param_index = tegu_map_create(arena);
     tegu_vec_push(arena, &unit->axes, (tegu_axis){.name = ""});
+    tegu_vec_push(arena, &unit->adapters, (tegu_unit_adapter){.name = ""});
     return unit;
 }
 
@@ -178,6 +179,23 @@ tegu_param *tegu_unit_find_param(tegu_unit *unit, const char *name)
     const uint64_t *found =
         tegu_map_find(unit->param_index, name, strlen(name));
     return found ? &unit->params.data[*found] : NULL;
+}
+
+uint32_t tegu_unit_add_adapter(tegu_unit *unit, const char *name, double scale)
+{
+    assert(!tegu_unit_find_adapter(unit, name));
+    tegu_unit_adapter adapter = {tegu_intern_cstr(unit->names, name), scale};
+    tegu_vec_push(unit->arena, &unit->adapters, adapter);
+    return unit->adapters.count - 1;
+}
+
+tegu_unit_adapter *tegu_unit_find_adapter(const tegu_unit *unit,
+                                          const char *name)
+{
+    for (uint32_t i = 1; i < unit->adapters.count; i++)
+        if (strcmp(unit->adapters.data[i].name, name) == 0)
+            return &unit->adapters.data[i];
+    return NULL;
 }
 
 tegu_state *tegu_unit_find_state(tegu_unit *unit, const char *name)

@@ -36,7 +36,15 @@ typedef struct tegu_param {
     bool transposed;   /* rank 2: stored as [in, out] (GPT-2's Conv1D) */
     uint64_t seed;     /* RANDOM */
     double std;
+    uint32_t adapter; /* whose it is, in unit->adapters; 0: the model's */
 } tegu_param;
+
+/* An adapter that is kept apart: its parameters lie in a file of their own,
+ * and between calls it can be switched on, off, or to another scale. */
+typedef struct tegu_unit_adapter {
+    const char *name; /* a C identifier, interned, unique */
+    double scale;     /* as asked for; what executors use */
+} tegu_unit_adapter;
 
 /* How a state tensor lies in the state block.  ROWS: row-major.  The two
  * attention layouts are for caches [C, kv_heads, d] used only by append and
@@ -84,6 +92,7 @@ struct tegu_unit {
     const char *name;         /* model name, a C identifier */
     TEGU_VEC(tegu_axis) axes; /* [0] is unused */
     TEGU_VEC(tegu_param) params;
+    TEGU_VEC(tegu_unit_adapter) adapters; /* [0] is unused */
     TEGU_VEC(tegu_state) states;
     TEGU_VEC(tegu_entry) entries;
     tegu_files files;         /* what the model was read from, in that
@@ -128,6 +137,11 @@ tegu_dim tegu_unit_axis_dim(const tegu_unit *unit, tegu_axis_id axis);
 bool tegu_unit_add_param(tegu_unit *unit, const tegu_param *param,
                          uint32_t *index);
 tegu_param *tegu_unit_find_param(tegu_unit *unit, const char *name);
+/* Adds an adapter and gives its number; names are unique (asserted). */
+uint32_t tegu_unit_add_adapter(tegu_unit *unit, const char *name, double scale);
+/* NULL: none of that name. */
+tegu_unit_adapter *tegu_unit_find_adapter(const tegu_unit *unit,
+                                          const char *name);
 tegu_state *tegu_unit_find_state(tegu_unit *unit, const char *name);
 tegu_entry *tegu_unit_find_entry(tegu_unit *unit, const char *name);
 

@@ -62,8 +62,8 @@ static bool level_holds(const checker *c, tegu_op op)
     bool core = c->g->level == TEGU_LEVEL_CORE;
     if (op == TEGU_OP_ARG)
         return core && (c->is_body || !c->entry);
-    if (c->is_body &&
-        (op == TEGU_OP_INPUT || op == TEGU_OP_PARAM || op == TEGU_OP_STATE))
+    if (c->is_body && (op == TEGU_OP_INPUT || op == TEGU_OP_PARAM ||
+                       op == TEGU_OP_STATE || op == TEGU_OP_ADAPTER_SCALE))
         return false;
     return (info->levels & c->g->level) != 0 ||
            (core && (info->traits & TEGU_NATIVE));
@@ -106,6 +106,14 @@ static const tegu_type *argument_type(const tegu_entry *entry, const char *name)
         if (strcmp(entry->arguments.data[i].name, name) == 0)
             return entry->arguments.data[i].type;
     return NULL;
+}
+
+static bool check_adapter(const checker *c, tegu_value v, const tegu_node *node)
+{
+    const char *name = tegu_node_text(node, "name");
+    return tegu_unit_find_adapter(c->unit, name) ||
+           broken(c, node->loc, "%%%u: no adapter is named '%s'", v,
+                  shown(c, name));
 }
 
 /* Input, param and state name something of the node's type. */
@@ -248,6 +256,8 @@ static bool check_node(const checker *c, tegu_value v)
     if (node->op == TEGU_OP_INPUT || node->op == TEGU_OP_PARAM ||
         node->op == TEGU_OP_STATE)
         return check_name(c, v, node);
+    if (node->op == TEGU_OP_ADAPTER_SCALE)
+        return check_adapter(c, v, node);
     return !c->entry || check_append(c, v);
 }
 

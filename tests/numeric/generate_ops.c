@@ -162,6 +162,23 @@ static tegu_value make_select(generator *gen, tegu_op op)
     return add_node(gen, op, (tegu_value[]){c, a, b}, 3, NULL, 0, NULL);
 }
 
+/* The condition a float of one element, 0 more often than not. */
+static tegu_value make_add_if(generator *gen, tegu_op op)
+{
+    tegu_type scalar = {.dtype = TEGU_F32};
+    tegu_value a = generate_pick(gen, TEGU_F32);
+    tegu_value b = a ? partner(gen, a, TEGU_F32) : 0;
+    tegu_value s = b ? generate_leaf(gen, &scalar) : 0;
+    if (!s)
+        return 0;
+    if (numeric_chance(&gen->rng, 0.6))
+        s = add_node(gen, TEGU_OP_FLOOR,
+                     (tegu_value[]){
+                         add_node(gen, TEGU_OP_SIGMOID, &s, 1, NULL, 0, NULL)},
+                     1, NULL, 0, NULL);
+    return add_node(gen, op, (tegu_value[]){a, b, s}, 3, NULL, 0, NULL);
+}
+
 /* --- reductions, contraction --- */
 
 static tegu_value pick_number(generator *gen)
@@ -522,6 +539,7 @@ generate_maker generate_core_maker(tegu_op op)
     /* clang-format off */
     static const generate_maker makers[TEGU_OP_COUNT] = {
         [TEGU_OP_CAST] = make_cast,           [TEGU_OP_SELECT] = make_select,
+        [TEGU_OP_ADD_IF] = make_add_if,
         [TEGU_OP_REDUCE_SUM] = make_reduce,   [TEGU_OP_REDUCE_MAX] = make_reduce,
         [TEGU_OP_REDUCE_MIN] = make_reduce,   [TEGU_OP_ARGMAX] = make_argmax,
         [TEGU_OP_CONTRACT] = make_contract,   [TEGU_OP_RESHAPE] = make_reshape,

@@ -169,6 +169,10 @@ static const row rows[] = {
     {TEGU_OP_LE, B, B, BITWISE, 4, {{0, 0, 1, 1}, {0, 1, 0, 1}}, {1, 1, 0, 1}},
     {TEGU_OP_AND, B, B, BITWISE, 4, {{0, 0, 1, 1}, {0, 1, 0, 1}}, {0, 0, 0, 1}},
     {TEGU_OP_OR, B, B, BITWISE, 4, {{0, 0, 1, 1}, {0, 1, 0, 1}}, {0, 1, 1, 1}},
+    {TEGU_OP_ADD_IF, F, F, BITWISE, 6,
+        {{1, 1, -0.0, 2, 3, NAN}, {2, NAN, INF, -1, 4, 1},
+         {1, 0, -0.0, DEN, NAN, 0}},
+        {3, 1, -0.0, 1, 7, NAN}},
     {TEGU_OP_SELECT, F, F, BITWISE, 4,
         {{1, 0, 1, 0}, {NAN, NAN, -0.0, 1}, {1, 2, 3, INF}},
         {NAN, 2, -0.0, INF}},
@@ -317,6 +321,12 @@ static const struct {
     {P("%1 = position : i32[]\n" R(1)), 1, {0}},
     {P("%1 = const [1, 2, 3] : f32[1, 3]\n%2 = size %1 {axis=1} : i32[]\n"
        R(2)), 1, {3}},
+    {"unit m\nadapter off 0\nadapter tone -0.5\nentry f core {\n"
+     "%1 = adapter_scale {name=\"tone\"} : f32[]\n"
+     "%2 = adapter_scale {name=\"off\"} : f32[]\n"
+     "%3 = const [1, 2] : f32[2]\n"
+     "%4 = add_if %3, %3, %2 : f32[2]\n%5 = mul %4, %1 : f32[2]\n" R(5) "}\n",
+     2, {-0.5, -1}},
     {"unit m\nstate \"s\" append : f32[3, 2]\nentry f core {\n"
      "%1 = state {name=\"s\"} : f32[3, 2]\n%2 = const [1, 2] : f32[1, 2]\n"
      "%3 = append %1, %2 : f32[3, 2]\n" R(3) "update \"s\" %3\n}\n", 6,

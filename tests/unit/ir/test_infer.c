@@ -42,6 +42,9 @@ static const row rows[] = {
     {"param", "", "{name=\"w\"}", "f32[T]", "'param' cannot be f32[T]: its shape must be fixed"},
     {"state", "", "{name=\"s\"}", "f32[512, 4]", NULL},
     {"state", "", "{name=\"q\"}", "f32[512, 4]", "%1: no state is named 'q'"},
+    {"adapter_scale", "", "{name=\"tone\"}", "f32[]", NULL},
+    {"adapter_scale", "", "{name=\"tune\"}", "f32[]", "%1: no adapter is named 'tune'"},
+    {"adapter_scale", "", "{name=\"tone\"}", "f32[1]", "'adapter_scale' gives f32[], not f32[1]"},
     {"iota", "", "{axis=0}", "i32[T]", NULL},
     {"iota", "", "{axis=1}", "f32[2, 3]", NULL},
     {"iota", "", "{axis=1}", "i32[T]", "'iota' got axis=1; i32[T] has axes 0 to 0"},
@@ -133,6 +136,11 @@ static const row rows[] = {
     {"select", "i32[2];f32[2];f32[2]", "", "f32[2]", "'select' got i32[2] as condition; it must be bool"},
     {"select", "bool[2];f32[2];i32[2]", "", "f32[2]", "'select' got f32[2] and i32[2]; the element types differ"},
     {"select", "bool[3];f32[2];f32[2]", "", "f32[2]", "'select' got f32[2] and bool[3]; last dimensions 2 and 3"},
+    {"add_if", X ";f32[dim=256];f32[]", "", X, NULL},
+    {"add_if", "f32[];f32[];f32[2]", "", "f32[2]", NULL},
+    {"add_if", "i32[2];i32[2];i32[]", "", "i32[2]", "'add_if' got i32[2]; it takes f32"},
+    {"add_if", "f32[2];f32[2];bool[]", "", "f32[2]", "'add_if' got f32[2] and bool[]; the element types differ"},
+    {"add_if", "f32[2];f32[3];f32[]", "", "f32[2]", "'add_if' got f32[2] and f32[3]; last dimensions 2 and 3"},
 
     {"reduce.sum", X, "{axes=[1], keep=true}", "f32[T, 1]", NULL},
     {"reduce.sum", X, "{axes=[0, 1]}", "f32[]", NULL},
@@ -361,6 +369,7 @@ static const char header[] = "unit t\n"
                              "axis S in 1..64\n"
                              "axis dim = 256\n"
                              "axis heads = 8\n"
+                             "adapter tone 1\n"
                              "param \"w\" : f32[dim=256]\n"
                              "state \"s\" append : f32[512, 4]\n";
 

@@ -16,7 +16,11 @@ static const char model_text[] =
     "axis head_dim = 32\n"
     "axis context = 512\n"
     "tokenizer \"a \\\"b\\\\c\\n\\x7f\\xc3\\xa4\"\n"
+    "adapter tone 0.5\n"
+    "adapter style_2 -1\n"
     "weights random 18446744073709551615 0.02\n"
+    "param \"tone:a\" : f32[2] of tone\n"
+    "param \"style_2:a\" : f32[2] of style_2\n"
     "param \"model.embed_tokens.weight\" : f32[100, dim=256]\n"
     "param \"norm\" : f32[dim=256]\n"
     "state \"keys_0\" append : f32[context=512, heads=8, head_dim=32]\n"
@@ -194,7 +198,13 @@ static const bad_row bad_rows[] = {
     {"unit\n", 1, 5, "expected the unit's name before the line ends"},
     {"unit 3x\n", 1, 6, "expected the unit's name, found '3x'"},
     {"unit a b\n", 1, 8, "expected the end of the line, found 'b'"},
-    {"unit t\nfoo\n", 2, 1, "expected axis, tokenizer, weights, param, state or entry, found 'foo'"},
+    {"unit t\nfoo\n", 2, 1, "expected axis, tokenizer, weights, adapter, param, state or entry, found 'foo'"},
+    {"unit t\nadapter\n", 2, 8, "expected an adapter's name before the line ends"},
+    {"unit t\nadapter a\n", 2, 10, "expected a number before the line ends"},
+    {"unit t\nadapter a 1\nadapter a 2\n", 3, 9, "there is already an adapter 'a'"},
+    {"unit t\nadapter a inf\n", 2, 9, "the scale must lie in -1e30 to 1e30"},
+    {"unit t\nparam \"a\" : f32[2] of a\n", 2, 23, "there is no adapter 'a'"},
+    {"unit t\nparam \"a\" : f32[2] of\n", 2, 22, "expected an adapter's name before the line ends"},
     {"unit t\naxis T of 3\n", 2, 8, "expected '=' or 'in', found 'of'"},
     {"unit t\naxis T in 4..1\n", 2, 6, "axis 'T' needs bounds 0 <= low <= high"},
     {"unit t\naxis T = -1\n", 2, 6, "axis 'T' needs bounds 0 <= low <= high"},
@@ -252,7 +262,7 @@ static const bad_row bad_rows[] = {
     {ENTRY "update \"q\" %1\n}\n", 4, 7, "entry 'e' gives 0 results and updates 1 of 0 states"},
     {ENTRY "jump %1\n}\n", 6, 1, "expected a value, 'return', 'update' or '}', found 'jump'"},
     {ENTRY "%2 = kernel %1 {family=\"loop\"} : f32[T, 2] {\n%1 = kernel {family=\"loop\"} : f32[] {\n}\n}\n" END, 7, 6, "a kernel's body cannot hold a kernel"},
-    {"unit t\n\x01\n", 2, 1, "expected axis, tokenizer, weights, param, state or entry, found '\\x01'"},
+    {"unit t\n\x01\n", 2, 1, "expected axis, tokenizer, weights, adapter, param, state or entry, found '\\x01'"},
     {"unit t\naxis \xff = 2\n", 2, 6, "expected an axis name, found '\\xff'"},
 };
 /* clang-format on */

@@ -182,22 +182,77 @@ static LLVMValueRef equal(tegu_emitter *e, LLVMValueRef a, LLVMValueRef b)
     return LLVMBuildICmp(e->builder, LLVMIntEQ, a, b, "");
 }
 
-/* The file's head: magic, hash, size. */
-static void check_weights(writer *w, LLVMValueRef weights, LLVMValueRef bytes)
+/* A file's head: magic, hash, size. */
+static void check_file(writer *w, const char *text,
+                       const tegu_weights_file *file, LLVMValueRef weights,
+                       LLVMValueRef bytes)
 {
     tegu_emitter *e = w->e;
     uint64_t magic;
-    memcpy(&magic, TEGU_WEIGHTS_MAGIC, sizeof magic);
-    LLVMValueRef size = tegu_emit_int(e, (int64_t)w->plan->weights_bytes);
+    memcpy(&magic, text, sizeof magic);
+    LLVMValueRef size = tegu_emit_int(e, (int64_t)file->bytes);
     tegu_abi_require(e, tegu_abi_not_null(e, weights), TEGU_ABI_E_NULL);
     tegu_abi_require(e, tegu_abi_aligned(e, weights), TEGU_ABI_E_ALIGN);
     tegu_abi_require(e, at_least(e, bytes, size), TEGU_ABI_E_SIZE);
     LLVMValueRef expected[] = {LLVMConstInt(e->i64, magic, 0),
-                               LLVMConstInt(e->i64, w->plan->abi, 0), size};
+                               LLVMConstInt(e->i64, file->hash, 0), size};
     for (int i = 0; i < 3; i++)
         tegu_abi_require(
             e, equal(e, tegu_abi_field(e, e->i64, weights, 8 * i), expected[i]),
             TEGU_ABI_E_MISMATCH);
+}
+
+static void set_adapter(tegu_emitter *e, LLVMValueRef context, uint32_t slot,
+                        LLVMValueRef data, LLVMValueRef scale)
+{
+    tegu_abi_set_field(e, context, tegu_abi_adapter(slot, TEGU_ADAPTER_DATA),
+                       data);
+    tegu_abi_set_field(e, context, tegu_abi_adapter(slot, TEGU_ADAPTER_SCALE),
+                       scale);
+}
+
+/* One slot of set_adapter(context, slot, data, bytes, scale): off when data is
+ * NULL, else the file is checked. */
+static void emit_slot(writer *w, LLVMValueRef f, const tegu_weights_file *file)
+{
+    tegu_emitter *e = w->e;
+    LLVMValueRef context = LLVMGetParam(f, 0), data = LLVMGetParam(f, 2);
+    tegu_if mine, off;
+    tegu_if_begin(e, &mine,
+                  LLVMBuildICmp(e->builder, LLVMIntEQ, LLVMGetParam(f, 1),
+                                LLVMConstInt(e->i32, file->slot, 0), ""));
+    tegu_if_begin(e, &off, LLVMBuildIsNull(e->builder, data, ""));
+    set_adapter(e, context, file->slot, data, LLVMConstNull(e->f32));
+    tegu_if_else(e, &off);
+    check_file(w, TEGU_ADAPTER_MAGIC, file, data, LLVMGetParam(f, 3));
+    set_adapter(e, context, file->slot, data, LLVMGetParam(f, 4));
+    tegu_if_end(e, &off);
+    tegu_if_end(e, &mine);
+}
+
+static void emit_set_adapter(writer *w)
+{
+    tegu_emitter *e = w->e;
+    LLVMBuilderRef b = e->builder;
+    LLVMTypeRef types[] = {e->ptr, e->i32, e->ptr, e->i64, e->f32};
+    LLVMValueRef f = begin(w, "set_adapter", e->i32, types, 5);
+    LLVMValueRef scale = LLVMGetParam(f, 4);
+    LLVMValueRef slots = LLVMConstInt(e->i32, w->plan->slots, 0);
+    tegu_abi_require(e, tegu_abi_not_null(e, LLVMGetParam(f, 0)),
+                     TEGU_ABI_E_NULL);
+    tegu_abi_require(
+        e, LLVMBuildICmp(b, LLVMIntULT, LLVMGetParam(f, 1), slots, ""),
+        TEGU_ABI_E_BOUNDS);
+    /* x - x is 0 for finite x alone. */
+    tegu_abi_require(e,
+                     LLVMBuildFCmp(b, LLVMRealOEQ,
+                                   LLVMBuildFSub(b, scale, scale, ""),
+                                   LLVMConstNull(e->f32), ""),
+                     TEGU_ABI_E_BOUNDS);
+    for (uint32_t i = 1; i < w->plan->unit->adapters.count; i++)
+        if (w->plan->files[i].used)
+            emit_slot(w, f, &w->plan->files[i]);
+    ret_status(e, TEGU_ABI_OK);
 }
 
 static void emit_init(writer *w, LLVMValueRef embedded)
@@ -223,7 +278,7 @@ static void emit_init(writer *w, LLVMValueRef embedded)
                          TEGU_ABI_E_MISMATCH);
         weights = embedded;
     } else {
-        check_weights(w, weights, bytes);
+        check_file(w, TEGU_WEIGHTS_MAGIC, &w->plan->files[0], weights, bytes);
     }
     tegu_abi_set_field(e, context, TEGU_CONTEXT_WEIGHTS, weights);
     tegu_abi_set_field(e, context, TEGU_CONTEXT_STATE, state);
@@ -231,6 +286,9 @@ static void emit_init(writer *w, LLVMValueRef embedded)
                        LLVMConstNull(e->ptr));
     tegu_abi_set_field(e, context, TEGU_CONTEXT_POOL, LLVMConstNull(e->ptr));
     tegu_abi_set_field(e, context, TEGU_CONTEXT_THREADS, tegu_emit_int(e, 1));
+    for (uint32_t slot = 0; slot < w->plan->slots; slot++)
+        set_adapter(e, context, slot, LLVMConstNull(e->ptr),
+                    LLVMConstNull(e->f32));
     tegu_emit_call(e, w->reset_block, &state, 1);
     ret_status(e, TEGU_ABI_OK);
 }
@@ -433,6 +491,8 @@ void tegu_emit_abi(tegu_emitter *e, const tegu_plan *plan,
     w.reset_block = emit_reset_block(&w);
     w.used_bytes = emit_used_bytes(&w);
     emit_init(&w, embedded);
+    if (plan->slots)
+        emit_set_adapter(&w);
     emit_position(&w);
     emit_reset(&w);
     emit_rewind(&w);

@@ -412,6 +412,26 @@ static bool read_thin_rows(const tegu_body *b, tegu_value v,
     return t->dtype == TEGU_F32;
 }
 
+/* The condition under which an add_if, its only reader, adds v. */
+static int32_t gate_of(const tegu_body *b, tegu_value v)
+{
+    int32_t gate = -1;
+    for (tegu_value u = v + 1; u < b->graph->nodes.count; u++) {
+        const tegu_node *node = node_of(b, u);
+        uint32_t operand;
+        for (uint32_t i = 0; i < node->input_count; i++) {
+            if (node->inputs[i] != v)
+                continue;
+            if (gate >= 0 || i != 1 || node->op != TEGU_OP_ADD_IF ||
+                tegu_graph_type(b->graph, node->inputs[2])->rank > 0 ||
+                !arg_behind(b, node->inputs[2], &operand))
+                return -1;
+            gate = (int32_t)operand;
+        }
+    }
+    return gate;
+}
+
 static bool read_thin(const tegu_body *b, tegu_value v, tegu_body_contract *out)
 {
     const tegu_node *node = node_of(b, v);
@@ -419,7 +439,7 @@ static bool read_thin(const tegu_body *b, tegu_value v, tegu_body_contract *out)
     if (out->thin_count == TEGU_BODY_THIN || !sums_last_axes(b, node) ||
         !tegu_type_same_shape(node->type, tegu_graph_type(b->graph, out->node)))
         return false;
-    *thin = (tegu_body_thin){.node = v};
+    *thin = (tegu_body_thin){.node = v, .gate = gate_of(b, v)};
     thin->k = tegu_graph_type(b->graph, node->inputs[1])->dims[1].offset;
     if (thin->k < 1 || !arg_behind(b, node->inputs[1], &thin->b) ||
         !read_thin_rows(b, node->inputs[0], node->type, thin))

@@ -19,6 +19,7 @@ enum { TEGU_BODY_THIN = 8 };
 typedef struct tegu_body_thin {
     tegu_value node;
     uint32_t a, b; /* operand numbers */
+    int32_t gate;  /* operand: not needed while it is 0; -1: always */
     int64_t k, start, stride;
 } tegu_body_thin;
 

@@ -14,6 +14,7 @@
 #include "codegen/driver.h"
 #include "codegen/header.h"
 #include "codegen/object.h"
+#include "codegen/planner.h"
 #include "codegen/weights.h"
 
 /* Changes whenever compiled models of equal plans would differ. */
@@ -75,6 +76,28 @@ static uint64_t abi_hash(const job *j)
     return key;
 }
 
+/* What an adapter's file must fit: the base model, the target's layout, and
+ * which tensors lie where.  Neither names nor numbers of adapters count, so
+ * that a slot takes any adapter of its form, made by another compilation. */
+static uint64_t slot_hash(const job *j, uint32_t adapter)
+{
+    const tegu_codegen_options *o = j->options;
+    uint64_t key = tegu_key_text(2, CODEGEN_VERSION);
+    key = hash_target(key, o->target);
+    key = tegu_key_text(key, o->pipeline ? o->pipeline : "");
+    key = tegu_key_text(key, o->provenance ? o->provenance : "");
+    for (uint32_t i = 0; i < j->plan->weights.count; i++) {
+        const tegu_weight *w = &j->plan->weights.data[i];
+        if (w->adapter != adapter)
+            continue;
+        key = tegu_key_mix(key, tegu_weight_definition(w->graph, w->value));
+        key = tegu_key_mix(key, (uint64_t)w->n);
+        key = tegu_key_mix(key, (uint64_t)w->k);
+        key = tegu_key_mix(key, w->offset);
+    }
+    return key;
+}
+
 /* ---- weights inside the object ---- */
 
 typedef struct gathered {
@@ -97,7 +120,7 @@ static bool gather(void *data, const void *bytes, size_t size)
 static bool embed(job *j, LLVMValueRef *out)
 {
     tegu_emitter *e = j->main;
-    size_t size = j->plan->weights_bytes;
+    size_t size = j->plan->files[0].bytes;
     *out = NULL;
     if (!j->options->embed_weights)
         return true;
@@ -108,7 +131,7 @@ static bool embed(job *j, LLVMValueRef *out)
                           "them in a file",
                           size >> 20);
     gathered g = {tegu_arena_alloc_raw(j->arena, size), 0};
-    if (!tegu_weights_stream(j->plan, gather, &g))
+    if (!tegu_weights_stream(j->plan, 0, gather, &g))
         return false;
     LLVMValueRef bytes = tegu_compat_bytes(e->context, g.bytes, g.size);
     *out = LLVMAddGlobal(e->module, LLVMTypeOf(bytes), "weights");
@@ -191,6 +214,18 @@ static bool write_object(job *j)
 
 /* ---- the whole ---- */
 
+static void describe_adapters(job *j)
+{
+    tegu_artifact *a = j->artifact;
+    a->adapters = TEGU_ARRAY(j->arena, tegu_artifact_slot, j->plan->slots);
+    for (uint32_t i = 1; i < j->unit->adapters.count; i++) {
+        const tegu_weights_file *file = &j->plan->files[i];
+        if (file->used)
+            a->adapters[a->adapter_count++] = (tegu_artifact_slot){
+                j->unit->adapters.data[i].name, i, file->bytes};
+    }
+}
+
 static void describe(job *j)
 {
     tegu_artifact *a = j->artifact;
@@ -200,7 +235,8 @@ static void describe(job *j)
     a->header = (tegu_blob){(const unsigned char *)tegu_text_cstr(&header),
                             header.count};
     a->abi = p->abi;
-    a->weights_bytes = p->weights_bytes;
+    a->weights_bytes = p->files[0].bytes;
+    describe_adapters(j);
     a->state_bytes = p->state_bytes;
     a->entry_count = j->unit->entries.count;
     a->entries = TEGU_ARRAY(j->arena, tegu_entry_sizes, a->entry_count);
@@ -216,7 +252,9 @@ static bool compile(job *j)
     LLVMValueRef embedded;
     if (!tegu_plan_make(j->plan))
         return false;
-    j->plan->abi = abi_hash(j);
+    j->plan->abi = j->plan->files[0].hash = abi_hash(j);
+    for (uint32_t i = 1; i < j->unit->adapters.count; i++)
+        j->plan->files[i].hash = slot_hash(j, i);
     if (!embed(j, &embedded))
         return false;
     tegu_emit_entries(j->main, j->plan);
@@ -325,5 +363,14 @@ bool tegu_artifact_weights(tegu_unit *unit, const tegu_artifact *artifact,
                            void *data)
 {
     (void)unit;
-    return tegu_weights_stream(artifact->layout, write, data);
+    return tegu_weights_stream(artifact->layout, 0, write, data);
+}
+
+bool tegu_artifact_adapter(const tegu_artifact *artifact, uint32_t slot,
+                           bool (*write)(void *data, const void *bytes,
+                                         size_t size),
+                           void *data)
+{
+    return tegu_weights_stream(artifact->layout,
+                               artifact->adapters[slot].adapter, write, data);
 }

@@ -36,6 +36,13 @@ typedef struct tegu_entry_sizes {
     size_t workspace_max; /* at the axes' upper bounds */
 } tegu_entry_sizes;
 
+/* An adapter that can be switched: slot i of the header is adapters[i]. */
+typedef struct tegu_artifact_slot {
+    const char *name;
+    uint32_t adapter; /* in unit->adapters */
+    size_t bytes;     /* of its file */
+} tegu_artifact_slot;
+
 typedef struct tegu_artifact tegu_artifact;
 struct tegu_artifact {
     tegu_blob object, header, assembly, llvm, bitcode; /* data NULL: not
@@ -45,6 +52,8 @@ struct tegu_artifact {
     size_t state_bytes;
     tegu_entry_sizes *entries;
     uint32_t entry_count;
+    tegu_artifact_slot *adapters;
+    uint32_t adapter_count;
     uint32_t kernel_count; /* distinct kernels emitted */
     double seconds;
     void *layout; /* codegen's own: what the weights file holds */
@@ -64,6 +73,12 @@ bool tegu_artifact_weights(tegu_unit *unit, const tegu_artifact *artifact,
                                          size_t size),
                            void *data);
 
+/* Streams the file of an adapter, which `slot` takes, as above. */
+bool tegu_artifact_adapter(const tegu_artifact *artifact, uint32_t slot,
+                           bool (*write)(void *data, const void *bytes,
+                                         size_t size),
+                           void *data);
+
 /* JIT: runs the artifact's very object in this process.  parallel_for is
  * called as documented in docs/abi.md (NULL: one thread). */
 typedef void (*tegu_kernel_task)(void *data, int64_t part, int64_t parts);
@@ -74,7 +89,8 @@ typedef struct tegu_jit_options {
     void *pool;
     int64_t threads;
 } tegu_jit_options;
-/* An executor over the compiled unit; NULL after reporting. */
+/* An executor over the compiled unit, its adapters at the scales that
+ * unit->adapters has at each call; NULL after reporting. */
 tegu_executor *tegu_jit_create(tegu_unit *unit, tegu_arena *arena,
                                const tegu_artifact *artifact,
                                const tegu_jit_options *options);

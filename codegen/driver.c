@@ -22,6 +22,7 @@ typedef struct writer {
     LLVMValueRef *offsets; /* per workspace slot, i64 */
     LLVMValueRef context, weights, state, workspace, position, block;
     LLVMValueRef *inputs, *outputs;
+    LLVMValueRef *data, *on; /* per unit->adapters: its tensors; i1 */
 } writer;
 
 /* ---- small pieces ---- */
@@ -71,6 +72,11 @@ void tegu_abi_set_field(tegu_emitter *e, LLVMValueRef base, int64_t offset,
 {
     LLVMValueRef at = tegu_abi_byte(e, base, tegu_emit_int(e, offset));
     tegu_emit_store(e, value, at, 8, NULL);
+}
+
+int64_t tegu_abi_adapter(uint32_t slot, int64_t field)
+{
+    return TEGU_CONTEXT_ADAPTERS + (int64_t)slot * TEGU_ADAPTER_BYTES + field;
 }
 
 LLVMValueRef tegu_abi_matches(tegu_emitter *e, const tegu_plan *plan,
@@ -180,6 +186,34 @@ static void emit_workspace_bytes(writer *w)
 
 /* ---- checks ---- */
 
+/* An adapter that is on has tensors. */
+static void check_adapters(writer *w)
+{
+    tegu_emitter *e = w->e;
+    LLVMBuilderRef b = e->builder;
+    uint32_t count = w->plan->unit->adapters.count;
+    w->data = TEGU_ARRAY(w->plan->arena, LLVMValueRef, count);
+    w->on = TEGU_ARRAY(w->plan->arena, LLVMValueRef, count);
+    for (uint32_t i = 1; i < count; i++) {
+        const tegu_weights_file *file = &w->plan->files[i];
+        if (!file->used)
+            continue;
+        LLVMValueRef scale =
+            tegu_abi_field(e, e->f32, w->context,
+                           tegu_abi_adapter(file->slot, TEGU_ADAPTER_SCALE));
+        w->data[i] =
+            tegu_abi_field(e, e->ptr, w->context,
+                           tegu_abi_adapter(file->slot, TEGU_ADAPTER_DATA));
+        w->on[i] =
+            LLVMBuildFCmp(b, LLVMRealUNE, scale, LLVMConstReal(e->f32, 0), "");
+        LLVMValueRef off = LLVMBuildNot(b, w->on[i], "");
+        tegu_abi_require(
+            e, LLVMBuildOr(b, off, tegu_abi_not_null(e, w->data[i]), ""),
+            TEGU_ABI_E_NULL);
+        tegu_abi_require(e, tegu_abi_aligned(e, w->data[i]), TEGU_ABI_E_ALIGN);
+    }
+}
+
 static void check_pointers(writer *w)
 {
     tegu_emitter *e = w->e;
@@ -197,6 +231,7 @@ static void check_pointers(writer *w)
                          TEGU_ABI_E_NULL);
     tegu_abi_require(e, tegu_abi_aligned(e, w->weights), TEGU_ABI_E_ALIGN);
     tegu_abi_require(e, tegu_abi_aligned(e, w->state), TEGU_ABI_E_ALIGN);
+    check_adapters(w);
 }
 
 /* A workspace that nothing is written to may be missing. */
@@ -273,14 +308,20 @@ static LLVMValueRef emit_run(tegu_emitter *e)
 static LLVMValueRef address(writer *w, tegu_place place)
 {
     tegu_emitter *e = w->e;
+    const tegu_weight *weight;
     switch (place.kind) {
     case TEGU_PLACE_INPUT: return w->inputs[place.index];
     case TEGU_PLACE_OUTPUT: return w->outputs[place.index];
     case TEGU_PLACE_WEIGHT:
+        weight = &w->plan->weights.data[place.index];
         return tegu_abi_byte(
-            e, w->weights,
-            tegu_emit_int(e,
-                          (int64_t)w->plan->weights.data[place.index].offset));
+            e, weight->adapter ? w->data[weight->adapter] : w->weights,
+            tegu_emit_int(e, (int64_t)weight->offset));
+    case TEGU_PLACE_SCALE:
+        return tegu_abi_byte(
+            e, w->context,
+            tegu_emit_int(e, tegu_abi_adapter(w->plan->files[place.index].slot,
+                                              TEGU_ADAPTER_SCALE)));
     case TEGU_PLACE_STATE:
         return tegu_abi_byte(
             e, w->state,
@@ -319,6 +360,9 @@ static LLVMValueRef kernel_function(tegu_emitter *e, const char *name)
 static void emit_call(writer *w, const tegu_call *call)
 {
     tegu_emitter *e = w->e;
+    tegu_if needed;
+    if (call->adapter)
+        tegu_if_begin(e, &needed, w->on[call->adapter]);
     for (uint32_t i = 0; i < call->slot_count; i++)
         tegu_abi_set_field(e, w->block, 8 * (int64_t)i,
                            slot_value(w, &call->slots[i]));
@@ -331,6 +375,8 @@ static void emit_call(writer *w, const tegu_call *call)
     LLVMValueRef arguments[] = {w->context, kernel_function(e, name), w->block,
                                 worth};
     tegu_emit_call(e, w->run, arguments, 4);
+    if (call->adapter)
+        tegu_if_end(e, &needed);
 }
 
 /* ---- entries ---- */

@@ -24,6 +24,10 @@ enum {
     TEGU_CONTEXT_PARALLEL = 16,
     TEGU_CONTEXT_POOL = 24,
     TEGU_CONTEXT_THREADS = 32,
+    TEGU_CONTEXT_ADAPTERS = 40, /* one of these for each slot: */
+    TEGU_ADAPTER_BYTES = 16,
+    TEGU_ADAPTER_DATA = 0,
+    TEGU_ADAPTER_SCALE = 8,
     TEGU_STATE_HASH = 0,
     TEGU_STATE_POSITION = 8
 };
@@ -45,6 +49,8 @@ void tegu_abi_set_field(tegu_emitter *e, LLVMValueRef base, int64_t offset,
 /* True when the state belongs to this model. */
 LLVMValueRef tegu_abi_matches(tegu_emitter *e, const tegu_plan *plan,
                               LLVMValueRef state);
+/* Byte offset of a slot's field in the context. */
+int64_t tegu_abi_adapter(uint32_t slot, int64_t field);
 LLVMValueRef tegu_abi_byte(tegu_emitter *e, LLVMValueRef base,
                            LLVMValueRef offset);
 

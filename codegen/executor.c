@@ -17,6 +17,12 @@
 #include "codegen/object.h"
 #include "codegen/weights.h"
 
+/* A slot of an adapter in NAME_context. */
+typedef struct adapter {
+    const void *data;
+    float scale;
+} adapter;
+
 /* NAME_context of the generated header. */
 typedef struct context {
     const void *weights;
@@ -24,6 +30,7 @@ typedef struct context {
     tegu_kernel_parallel parallel_for;
     void *pool;
     int64_t threads;
+    adapter adapters[];
 } context;
 
 typedef union slot {
@@ -34,6 +41,8 @@ typedef union slot {
 typedef int32_t entry_function(slot *slots);
 typedef int32_t init_function(context *c, const void *weights, size_t bytes,
                               void *state, size_t state_bytes);
+typedef int32_t adapter_function(context *c, int32_t slot, const void *data,
+                                 size_t bytes, float scale);
 typedef int32_t reset_function(const context *c);
 typedef int32_t rewind_function(const context *c, int64_t position);
 typedef int64_t position_function(const context *c);
@@ -52,8 +61,10 @@ typedef struct session {
     const tegu_artifact *artifact;
     tegu_code *code;
     region weights, state, workspace;
-    context context;
+    region *adapters; /* per slot: its file */
+    context *context;
     entry_function **entries;
+    adapter_function *set_adapter; /* NULL: no adapters */
     reset_function *reset;
     rewind_function *rewind;
     position_function *position;
@@ -104,6 +115,14 @@ static bool fill(void *data, const void *bytes, size_t size)
     f->to += size;
     f->left -= size;
     return true;
+}
+
+static bool load_adapter(session *s, uint32_t i)
+{
+    if (!map(s, &s->adapters[i], s->artifact->adapters[i].bytes))
+        return false;
+    filling f = {s->adapters[i].base, s->adapters[i].size};
+    return tegu_artifact_adapter(s->artifact, i, fill, &f);
 }
 
 static bool load_weights(session *s)
@@ -181,6 +200,11 @@ static bool find_functions(session *s, init_function **init,
     const char *init_name =
         tegu_format(s->arena, "init_%016" PRIx64, s->artifact->abi);
     *init = (init_function *)find(s, init_name, failure);
+    if (s->artifact->adapter_count) {
+        s->set_adapter = (adapter_function *)find(s, "set_adapter", failure);
+        if (!s->set_adapter)
+            return false;
+    }
     s->reset = (reset_function *)find(s, "reset", failure);
     s->rewind = (rewind_function *)find(s, "rewind", failure);
     s->position = (position_function *)find(s, "position", failure);
@@ -210,6 +234,22 @@ static bool load_code(session *s, init_function **init)
 
 /* ---- the executor ---- */
 
+/* Every adapter at the scale that the unit has now. */
+static int32_t set_adapters(session *s)
+{
+    for (uint32_t i = 0; i < s->artifact->adapter_count; i++) {
+        const tegu_artifact_slot *taken = &s->artifact->adapters[i];
+        float scale = (float)s->unit->adapters.data[taken->adapter].scale;
+        bool on = scale != 0;
+        int32_t status = s->set_adapter(s->context, (int32_t)i,
+                                        on ? s->adapters[i].base : NULL,
+                                        on ? taken->bytes : 0, scale);
+        if (status != TEGU_ABI_OK)
+            return status;
+    }
+    return TEGU_ABI_OK;
+}
+
 static const char *status_text(int32_t status)
 {
     static const char *const texts[] = {
@@ -231,7 +271,7 @@ static void fill_slots(session *s, const tegu_plan_entry *entry,
                        slot *slots)
 {
     uint32_t n = 0;
-    slots[n++].pointer = &s->context;
+    slots[n++].pointer = s->context;
     for (uint32_t i = 0; i < entry->symbols.count; i++)
         slots[n++].number = s->symbols[entry->symbols.data[i]];
     for (uint32_t i = 0; i < entry->entry->arguments.count; i++)
@@ -251,13 +291,15 @@ static bool run_entry(session *s, const tegu_plan_entry *entry,
     tegu_mark mark = tegu_arena_mark(s->arena);
     slot *slots = TEGU_ARRAY(s->arena, slot, slots_of(entry));
     fill_slots(s, entry, inputs, outputs, slots);
-    int32_t status = s->entries[entry - s->plan->entries](slots);
+    int32_t status = set_adapters(s);
+    if (status == TEGU_ABI_OK)
+        status = s->entries[entry - s->plan->entries](slots);
     tegu_arena_release(s->arena, mark);
     if (status == TEGU_ABI_OK)
         return true;
     return tegu_error(s->unit->diag, entry->entry->loc, TEGU_E_CALL,
                       "entry '%s' at position %" PRId64 ": %s",
-                      entry->entry->name, s->position(&s->context),
+                      entry->entry->name, s->position(s->context),
                       status_text(status));
 }
 
@@ -277,19 +319,19 @@ static bool session_call(void *self, const char *name,
 static void session_reset(void *self)
 {
     session *s = self;
-    s->reset(&s->context);
+    s->reset(s->context);
 }
 
 static int64_t session_position(void *self)
 {
     session *s = self;
-    return s->position(&s->context);
+    return s->position(s->context);
 }
 
 static bool session_rewind(void *self, int64_t position)
 {
     session *s = self;
-    return s->rewind(&s->context, position) == TEGU_ABI_OK;
+    return s->rewind(s->context, position) == TEGU_ABI_OK;
 }
 
 static bool session_reload(void *self, const char *param)
@@ -305,6 +347,8 @@ static void session_destroy(void *self)
     tegu_code_destroy(s->code);
     s->code = NULL;
     unmap(&s->weights);
+    for (uint32_t i = 0; i < s->artifact->adapter_count; i++)
+        unmap(&s->adapters[i]);
     unmap(&s->state);
     unmap(&s->workspace);
 }
@@ -318,16 +362,19 @@ static bool start(session *s, const tegu_jit_options *options)
     if (!load_code(s, &init) || !load_weights(s) ||
         !map(s, &s->state, s->artifact->state_bytes))
         return false;
+    for (uint32_t i = 0; i < s->artifact->adapter_count; i++)
+        if (!load_adapter(s, i))
+            return false;
     bool embedded = s->plan->embedded;
-    int32_t status = init(&s->context, embedded ? NULL : s->weights.base,
+    int32_t status = init(s->context, embedded ? NULL : s->weights.base,
                           embedded ? 0 : s->artifact->weights_bytes,
                           s->state.base, s->artifact->state_bytes);
     if (status != TEGU_ABI_OK)
         return report(s, TEGU_E_INTERNAL, status_text(status));
     if (options && options->parallel_for) {
-        s->context.parallel_for = options->parallel_for;
-        s->context.pool = options->pool;
-        s->context.threads = options->threads;
+        s->context->parallel_for = options->parallel_for;
+        s->context->pool = options->pool;
+        s->context->threads = options->threads;
     }
     return true;
 }
@@ -342,6 +389,9 @@ tegu_executor *tegu_jit_create(tegu_unit *unit, tegu_arena *arena,
     s->artifact = artifact;
     s->plan = artifact->layout;
     s->symbols = TEGU_ARRAY(arena, int64_t, unit->axes.count);
+    s->adapters = TEGU_ARRAY(arena, region, artifact->adapter_count);
+    s->context = tegu_arena_alloc(
+        arena, sizeof *s->context + artifact->adapter_count * sizeof(adapter));
     s->executor = (tegu_executor){
         .self = s,
         .call = session_call,

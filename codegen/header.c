@@ -219,7 +219,7 @@ static void write_sizes(writer *w)
                      ") /* ties object, header, weights */\n",
                      w->up, p->abi);
     write_size(w, "WEIGHTS_BYTES",
-               w->options->embed_weights ? 0 : p->weights_bytes,
+               w->options->embed_weights ? 0 : p->files[0].bytes,
                w->options->embed_weights ? "they are inside the object"
                                          : "size of the weights file");
     write_size(w, "STATE_BYTES", p->state_bytes, "size of the state block");
@@ -277,9 +277,69 @@ static void write_context(writer *w)
         "    void *state;\n"
         "    %s_parallel_for parallel_for; /* NULL: this thread */\n"
         "    void *pool;                   /* handed to parallel_for */\n"
-        "    int64_t threads;              /* parts of one kernel */\n"
-        "} %s_context;\n\n",
-        n, n, n, n, n, n, n);
+        "    int64_t threads;              /* parts of one kernel */\n",
+        n, n, n, n, n, n);
+    if (w->plan->slots)
+        tegu_text_printf(w->out,
+                         "    struct {\n"
+                         "        const void *data;\n"
+                         "        float scale;\n"
+                         "    } adapters[%s_ADAPTERS]; /* %s_set_adapter */\n",
+                         w->up, n);
+    tegu_text_printf(w->out, "} %s_context;\n\n", n);
+}
+
+/* ---- adapters ---- */
+
+/* The numbers of the slots come before the context, which has so many. */
+static void write_slots(writer *w)
+{
+    const tegu_unit *unit = w->plan->unit;
+    tegu_text_printf(w->out,
+                     "/* Slots of adapters, in files of their own: "
+                     "%s.ADAPTER.adapter. */\nenum %s_adapter {\n",
+                     w->name, w->name);
+    for (uint32_t i = 1; i < unit->adapters.count; i++)
+        if (w->plan->files[i].used)
+            tegu_text_printf(
+                w->out, "    %s_ADAPTER_%s = %" PRIu32 ",\n", w->up,
+                tegu_plan_upper(w->plan, unit->adapters.data[i].name),
+                w->plan->files[i].slot);
+    tegu_text_printf(w->out, "    %s_ADAPTERS = %" PRIu32 "\n};\n", w->up,
+                     w->plan->slots);
+    for (uint32_t i = 1; i < unit->adapters.count; i++) {
+        const tegu_unit_adapter *a = &unit->adapters.data[i];
+        const char *up = tegu_plan_upper(w->plan, a->name);
+        if (!w->plan->files[i].used)
+            continue;
+        write_size(w, tegu_format(w->plan->arena, "ADAPTER_%s_BYTES", up),
+                   w->plan->files[i].bytes, "size of its file");
+        tegu_text_printf(w->out,
+                         "#define %s_ADAPTER_%s_SCALE %#.9gf /* as asked for "
+                         "*/\n",
+                         w->up, up, a->scale);
+    }
+    tegu_text_printf(w->out, "\n");
+}
+
+static void write_set_adapter(writer *w)
+{
+    const char *n = w->name;
+    tegu_text_printf(
+        w->out,
+        "/* Switches an adapter from the next call on.  `data` is its file,\n"
+        " * aligned to 64, only read, and must stay while it is set; contexts\n"
+        " * may share it.  Its part of every result is multiplied by `scale`:\n"
+        " * 1 is what it was trained at, 0 is off and costs nothing, as does\n"
+        " * data NULL (with bytes 0).  After init all are off.  A slot takes\n"
+        " * any adapter of its form (modules, ranks, kind) that was compiled\n"
+        " * for this base model and target.  What the state holds was "
+        "computed\n"
+        " * with the adapters of its time: reset it to begin anew.\n"
+        " * E_BOUNDS: no such slot, or a scale that is not finite. */\n"
+        "int %s_set_adapter(%s_context *c, int32_t slot, const void *data,\n"
+        "    size_t bytes, float scale);\n\n",
+        n, n);
 }
 
 static void write_init(writer *w)
@@ -462,8 +522,12 @@ void tegu_header_write(tegu_text *out, const tegu_plan *plan,
     write_head(&w);
     write_sizes(&w);
     write_status(&w);
+    if (plan->slots)
+        write_slots(&w);
     write_context(&w);
     write_init(&w);
+    if (plan->slots)
+        write_set_adapter(&w);
     write_state(&w);
     for (uint32_t i = 0; i < plan->unit->entries.count; i++) {
         write_entry_macros(&w, &plan->entries[i]);

@@ -144,7 +144,7 @@ int32_t tegu_kernels_contract(tegu_kernels *k, const tegu_body *body,
             .stride = thin->stride,
             .slot_a = TEGU_SLOT_OPERAND + thin->a,
             .slot_w = TEGU_SLOT_OPERAND + thin->b,
-            .slot_gate = -1,
+            .slot_gate = thin->gate < 0 ? -1 : TEGU_SLOT_OPERAND + thin->gate,
         };
     }
     tegu_emit_contract(emitter_of(k, TEGU_FAMILY_CONTRACT), &contract);

@@ -142,6 +142,13 @@ static tegu_place place_of_leaf(const tegu_planner *p, const tegu_node *node)
         return (tegu_place){TEGU_PLACE_STATE,
                             (uint32_t)(state - p->plan->unit->states.data)};
     }
+    if (node->op == TEGU_OP_ADAPTER_SCALE) {
+        const tegu_unit_adapter *adapter =
+            tegu_unit_find_adapter(p->plan->unit, tegu_node_text(node, "name"));
+        uint32_t index = (uint32_t)(adapter - p->plan->unit->adapters.data);
+        p->plan->files[index].used = true;
+        return (tegu_place){TEGU_PLACE_SCALE, index};
+    }
     for (uint32_t i = 0; i < entry->arguments.count; i++)
         if (node->op == TEGU_OP_INPUT &&
             strcmp(entry->arguments.data[i].name,
@@ -325,7 +332,10 @@ bool tegu_plan_make(tegu_plan *plan)
 {
     tegu_unit *unit = plan->unit;
     plan->weight_index = tegu_map_create(plan->arena);
-    plan->weights_bytes = TEGU_WEIGHTS_HEAD;
+    plan->files =
+        TEGU_ARRAY(plan->arena, tegu_weights_file, unit->adapters.count);
+    for (uint32_t i = 0; i < unit->adapters.count; i++)
+        plan->files[i].bytes = TEGU_WEIGHTS_HEAD;
     plan->entries =
         TEGU_ARRAY(plan->arena, tegu_plan_entry, unit->entries.count);
     if (!tegu_plan_states(plan))
@@ -337,6 +347,9 @@ bool tegu_plan_make(tegu_plan *plan)
         return tegu_error(unit->diag, tegu_loc_file(unit->source),
                           TEGU_E_RESOURCES,
                           "the weights are larger than any file");
+    for (uint32_t i = 1; i < unit->adapters.count; i++)
+        if (plan->files[i].used)
+            plan->files[i].slot = plan->slots++;
     return true;
 }
 

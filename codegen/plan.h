@@ -17,8 +17,9 @@ enum {
     TEGU_WEIGHTS_HEAD = 64
 };
 
-/* The first 8 bytes of a weights file. */
+/* The first 8 bytes of a weights file, and of an adapter's. */
 #define TEGU_WEIGHTS_MAGIC "tegu-w01"
+#define TEGU_ADAPTER_MAGIC "tegu-a01"
 
 /* Where a tensor lies. */
 typedef enum tegu_place_kind {
@@ -27,6 +28,7 @@ typedef enum tegu_place_kind {
     TEGU_PLACE_OUTPUT, /* index: result of the entry */
     TEGU_PLACE_WEIGHT, /* index: plan->weights */
     TEGU_PLACE_STATE,  /* index: unit->states */
+    TEGU_PLACE_SCALE,  /* index: unit->adapters; in the context */
     TEGU_PLACE_SLOT    /* index: the entry's slots in the workspace */
 } tegu_place_kind;
 
@@ -58,6 +60,7 @@ typedef struct tegu_call {
     tegu_slot *slots;
     const tegu_type *space; /* the elements that it computes, */
     double cost;            /* and the work for each */
+    uint32_t adapter;       /* left out while that one is off; 0: never */
 } tegu_call;
 
 /* A workspace slot: as large as the largest of its tensors. */
@@ -82,14 +85,23 @@ typedef struct tegu_plan_entry {
     size_t workspace_max;
 } tegu_plan_entry;
 
-/* A tensor of the weights file. */
+/* A tensor of the weights file, or of an adapter's. */
 typedef struct tegu_weight {
     const tegu_graph *graph; /* where the value is defined */
     tegu_value value;
     bool packed; /* as the panels of a contraction [n, k] */
     int64_t n, k;
+    uint32_t adapter; /* whose file: unit->adapters; 0: the model's */
     size_t offset, bytes;
 } tegu_weight;
+
+/* A file of weights: a head of TEGU_WEIGHTS_HEAD bytes, then tensors. */
+typedef struct tegu_weights_file {
+    size_t bytes;
+    uint64_t hash; /* in its head: the ABI's, or what fits an adapter's slot */
+    bool used;
+    uint32_t slot; /* of an adapter that is used: its number in the header */
+} tegu_weights_file;
 
 typedef struct tegu_plan {
     tegu_unit *unit;
@@ -98,8 +110,9 @@ typedef struct tegu_plan {
     tegu_arena *arena; /* of the artifact */
     tegu_map *weight_index;
     TEGU_VEC(tegu_weight) weights;
-    size_t weights_bytes;
-    size_t *state_offsets; /* per unit->states */
+    tegu_weights_file *files; /* per unit->adapters; [0]: the model's */
+    uint32_t slots;           /* adapters that are used */
+    size_t *state_offsets;    /* per unit->states */
     size_t state_bytes;
     int64_t context; /* rows of the smallest cache; -1: no caches */
     int64_t longest; /* rows of the largest cache; 0: no caches */

@@ -23,6 +23,23 @@ static tegu_place placed(tegu_planner *p, const tegu_operand *o)
                : o->place;
 }
 
+/* The adapter without which the call has nothing to do: one whose weights it
+ * reads, unless it is a contraction with others, whose thin products have
+ * gates. */
+static uint32_t adapter_of(const tegu_plan *plan, const tegu_call *call,
+                           const tegu_body *body, const tegu_body_contract *c)
+{
+    for (uint32_t i = 0; i < body->operands; i++) {
+        tegu_place place = call->slots[TEGU_SLOT_OPERAND + i].place;
+        uint32_t adapter = place.kind == TEGU_PLACE_WEIGHT
+                               ? plan->weights.data[place.index].adapter
+                               : 0;
+        if (adapter && (!c || i == c->b || !tegu_body_packed(c, i)))
+            return adapter;
+    }
+    return 0;
+}
+
 /* The slots that every kernel has (body.h), and room for a family's own.
  * Weights of contractions are packed into panels. */
 static tegu_call call_of(tegu_planner *p, const tegu_job *job,
@@ -47,6 +64,7 @@ static tegu_call call_of(tegu_planner *p, const tegu_job *job,
     if (body->position)
         call.slots[tegu_body_slot_position(body)] =
             (tegu_slot){.kind = TEGU_SLOT_POSITION};
+    call.adapter = adapter_of(p->plan, &call, body, c);
     return call;
 }
 

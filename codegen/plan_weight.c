@@ -9,8 +9,19 @@
 #include "codegen/contract.h"
 #include "codegen/planner.h"
 
+/* A parameter's name; without the adapter's, which comes first, so that what
+ * fits the same slot is defined alike. */
+static const char *own_name(const tegu_graph *g, const tegu_node *param)
+{
+    const char *name = tegu_node_text(param, "name");
+    const char *colon = strchr(name, ':');
+    if (colon && tegu_unit_find_param(g->unit, name)->adapter)
+        return colon + 1;
+    return name;
+}
+
 /* What a constant value is computed from, as a number. */
-static uint64_t definition(const tegu_graph *g, tegu_value v)
+uint64_t tegu_weight_definition(const tegu_graph *g, tegu_value v)
 {
     const tegu_node *node = tegu_graph_node(g, v);
     uint64_t key = tegu_key_text(1, tegu_op_get(node->op)->text);
@@ -18,7 +29,7 @@ static uint64_t definition(const tegu_graph *g, tegu_value v)
     for (uint32_t i = 0; i < node->type->rank; i++)
         key = tegu_key_mix(key, (uint64_t)node->type->dims[i].offset);
     if (node->op == TEGU_OP_PARAM)
-        return tegu_key_text(key, tegu_node_text(node, "name"));
+        return tegu_key_text(key, own_name(g, node));
     if (node->op == TEGU_OP_IOTA)
         return tegu_key_mix(key, (uint64_t)tegu_node_int(node, "axis"));
     if (node->op == TEGU_OP_CONST) {
@@ -32,13 +43,13 @@ static uint64_t definition(const tegu_graph *g, tegu_value v)
     if (node->body)
         key = tegu_key_mix(key, tegu_graph_hash(node->body));
     for (uint32_t i = 0; i < node->input_count; i++)
-        key = tegu_key_mix(key, definition(g, node->inputs[i]));
+        key = tegu_key_mix(key, tegu_weight_definition(g, node->inputs[i]));
     return key;
 }
 
 typedef struct weight_key {
     uint64_t definition;
-    int64_t n, k;
+    int64_t n, k, adapter;
 } weight_key;
 
 static bool size_of(const tegu_plan *plan, const tegu_type *type, int64_t n,
@@ -53,7 +64,9 @@ tegu_place tegu_planner_weight(tegu_planner *p, tegu_value v, int64_t n,
                                int64_t k)
 {
     tegu_plan *plan = p->plan;
-    weight_key key = {definition(p->graph, v), n, k};
+    uint32_t adapter = tegu_graph_adapter(p->graph, v);
+    tegu_weights_file *file = &plan->files[adapter];
+    weight_key key = {tegu_weight_definition(p->graph, v), n, k, adapter};
     tegu_place place = {TEGU_PLACE_WEIGHT, plan->weights.count};
     const uint64_t *found = tegu_map_find(plan->weight_index, &key, sizeof key);
     if (found) {
@@ -65,14 +78,16 @@ tegu_place tegu_planner_weight(tegu_planner *p, tegu_value v, int64_t n,
                      .packed = n > 0,
                      .n = n,
                      .k = k,
-                     .offset = plan->weights_bytes};
+                     .adapter = adapter,
+                     .offset = file->bytes};
     size_t end;
     if (!size_of(plan, tegu_graph_type(p->graph, v), n, k, &w.bytes) ||
         __builtin_add_overflow(w.offset, w.bytes, &end) ||
         !tegu_align_size(end, &end) || end > (size_t)1 << 62)
         plan->overflow = true;
     else
-        plan->weights_bytes = end;
+        file->bytes = end;
+    file->used = true;
     tegu_map_set(plan->weight_index, &key, sizeof key, place.index);
     tegu_vec_push(plan->arena, &plan->weights, w);
     return place;

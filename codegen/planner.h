@@ -46,6 +46,9 @@ bool tegu_planner_copy(tegu_planner *p, const tegu_operand *from,
 
 /* A new workspace slot of its own. */
 tegu_place tegu_planner_buffer(tegu_planner *p, const tegu_type *type);
+/* What a constant value is computed from, as a number; names of adapters do
+ * not count. */
+uint64_t tegu_weight_definition(const tegu_graph *g, tegu_value v);
 /* Where a constant value of the entry lies in the weights (plan_weight.c);
  * packed [n, k] when n > 0. */
 tegu_place tegu_planner_weight(tegu_planner *p, tegu_value v, int64_t n,

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The weights file (docs/abi.md) from a plan: a head, then the tensors in the
- * plan's order, each padded to 64 bytes, written as they are made.  A
- * parameter is read, packed and written a block of rows at a time; a constant
- * expression is evaluated whole.  Memory: that, and one block.  One changed
- * parameter can be written again into a file held in memory.
+ * The weights file, or an adapter's (docs/abi.md), from a plan: a head, then
+ * the tensors in the plan's order, each padded to 64 bytes, written as they are
+ * made.  A parameter is read, packed and written a block of rows at a time; a
+ * constant expression is evaluated whole.  Memory: that, and one block.  One
+ * changed parameter can be written again into a file held in memory.
  */
 #include "codegen/weights.h"
 
@@ -16,6 +16,7 @@ enum { BLOCK_BYTES = 8 << 20 };
 
 typedef struct stream {
     const tegu_plan *plan;
+    uint32_t adapter; /* which file; 0: the model's */
     tegu_arena *scratch;
     bool (*write)(void *data, const void *bytes, size_t size);
     void *data;
@@ -36,9 +37,10 @@ static bool pad(const stream *s, size_t written)
 static bool put_head(const stream *s)
 {
     unsigned char head[TEGU_WEIGHTS_HEAD] = {0};
-    uint64_t abi = s->plan->abi, size = s->plan->weights_bytes;
-    memcpy(head, TEGU_WEIGHTS_MAGIC, 8);
-    memcpy(head + 8, &abi, sizeof abi);
+    const tegu_weights_file *file = &s->plan->files[s->adapter];
+    uint64_t hash = file->hash, size = file->bytes;
+    memcpy(head, s->adapter ? TEGU_ADAPTER_MAGIC : TEGU_WEIGHTS_MAGIC, 8);
+    memcpy(head + 8, &hash, sizeof hash);
     memcpy(head + 16, &size, sizeof size);
     return put(s, head, sizeof head);
 }
@@ -123,12 +125,12 @@ static bool put_weight(const stream *s, const tegu_weight *w)
     return w->packed ? put_packed_param(s, param, w) : put_param(s, param);
 }
 
-bool tegu_weights_stream(const tegu_plan *plan,
+bool tegu_weights_stream(const tegu_plan *plan, uint32_t adapter,
                          bool (*write)(void *data, const void *bytes,
                                        size_t size),
                          void *data)
 {
-    stream s = {.plan = plan, .write = write, .data = data};
+    stream s = {.plan = plan, .adapter = adapter, .write = write, .data = data};
     s.scratch = tegu_arena_create();
     if (!s.scratch)
         return tegu_error(plan->unit->diag, tegu_loc_none(), TEGU_E_RESOURCES,
@@ -137,6 +139,8 @@ bool tegu_weights_stream(const tegu_plan *plan,
     bool done = put_head(&s);
     for (uint32_t i = 0; done && i < plan->weights.count; i++) {
         const tegu_weight *w = &plan->weights.data[i];
+        if (w->adapter != adapter)
+            continue;
         tegu_mark mark = tegu_arena_mark(s.scratch);
         done = put_weight(&s, w) && pad(&s, w->bytes);
         tegu_arena_release(s.scratch, mark);
@@ -179,7 +183,7 @@ bool tegu_weights_reload(const tegu_plan *plan, const char *param, void *file)
     tegu_arena_on_failure(s.scratch, tegu_arena_failure(plan->unit->arena));
     for (uint32_t i = 0; done && i < plan->weights.count; i++) {
         const tegu_weight *w = &plan->weights.data[i];
-        if (!depends(w->graph, w->value, param))
+        if (w->adapter || !depends(w->graph, w->value, param))
             continue;
         tegu_mark mark = tegu_arena_mark(s.scratch);
         to = (unsigned char *)file + w->offset;

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The weights file of a plan, streamed (see codegen.h). */
+/* The weights files of a plan, streamed (see codegen.h). */
 #ifndef TEGU_CODEGEN_WEIGHTS_H
 #define TEGU_CODEGEN_WEIGHTS_H
 
 #include "codegen/plan.h"
 
-/* Hands the file's bytes to `write` in order; false when that returns false
+/* Hands the bytes of the model's file (adapter 0) or an adapter's
+ * (unit->adapters) to `write` in order; false when that returns false
  * or a parameter cannot be read (reported). */
-bool tegu_weights_stream(const tegu_plan *plan,
+bool tegu_weights_stream(const tegu_plan *plan, uint32_t adapter,
                          bool (*write)(void *data, const void *bytes,
                                        size_t size),
                          void *data);

@@ -37,3 +37,32 @@ tegu_value tegu_adapted_prefix(tegu_graph *g, tegu_loc loc, tegu_value a,
     return tegu_build(g, loc, TEGU_OP_SLICE, 1, &a, 2, attrs,
                       tegu_unit_type(g->unit, &type));
 }
+
+tegu_value tegu_adapted_param(tegu_graph *g, tegu_loc loc, const char *name,
+                              uint32_t owner, const tegu_type *type,
+                              const float *data)
+{
+    tegu_param param = {.name = name,
+                        .type = type,
+                        .loc = loc,
+                        .source = TEGU_SOURCE_DATA,
+                        .stored = TEGU_F32,
+                        .data = data,
+                        .adapter = owner};
+    tegu_attr attr;
+    uint32_t index;
+
+    if (!tegu_unit_add_param(g->unit, &param, &index))
+        return 0;
+    attr = tegu_attr_of_text(TEGU_OP_PARAM, "name",
+                             g->unit->params.data[index].name);
+    return tegu_build(g, loc, TEGU_OP_PARAM, 0, NULL, 1, &attr, type);
+}
+
+tegu_value tegu_adapted_scale(tegu_graph *g, tegu_loc loc, uint32_t owner)
+{
+    tegu_attr attr = tegu_attr_of_text(TEGU_OP_ADAPTER_SCALE, "name",
+                                       g->unit->adapters.data[owner].name);
+
+    return tegu_build(g, loc, TEGU_OP_ADAPTER_SCALE, 0, NULL, 1, &attr, NULL);
+}

@@ -14,5 +14,12 @@ int64_t tegu_adapted_rank(const tegu_graph *g, const tegu_node *node);
 /* The first `rows` rows of a singlora's matrix; itself when it has no more. */
 tegu_value tegu_adapted_prefix(tegu_graph *g, tegu_loc loc, tegu_value a,
                                int64_t rows);
+/* A new parameter (or one of that name) of an adapter of the unit, f32;
+ * `data` must live as long as the unit. */
+tegu_value tegu_adapted_param(tegu_graph *g, tegu_loc loc, const char *name,
+                              uint32_t owner, const tegu_type *type,
+                              const float *data);
+/* The run-time scale of an adapter of the unit. */
+tegu_value tegu_adapted_scale(tegu_graph *g, tegu_loc loc, uint32_t owner);
 
 #endif

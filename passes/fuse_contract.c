@@ -198,6 +198,15 @@ static void join_thin(const fusion *f, region *r, tegu_value v)
     }
 }
 
+/* An adapter's own contraction is not computed while the adapter is off, when
+ * an add_if still gives its first operand. */
+static bool runs_always(const fusion *f, const region *r)
+{
+    const tegu_node *node = tegu_graph_node(f->g, r->values[0]);
+
+    return !tegu_graph_adapter(f->g, node->inputs[1]);
+}
+
 static bool joins(const fusion *f, const region *r, tegu_value v)
 {
     const tegu_node *node = tegu_graph_node(f->g, v);
@@ -207,6 +216,8 @@ static bool joins(const fusion *f, const region *r, tegu_value v)
         return false;
     if (node->op == TEGU_OP_RESHAPE)
         return closed(f, r);
+    if (node->op == TEGU_OP_ADD_IF && !runs_always(f, r))
+        return false;
     if (r->reshaped || tegu_op_kind_of(node->op) != TEGU_KIND_MAP ||
         !tegu_type_same_shape(node->type, result) ||
         node->type->dtype != TEGU_F32)

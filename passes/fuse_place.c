@@ -267,13 +267,26 @@ static bool epilogue_reads(const fusion *f, tegu_value v)
     return false;
 }
 
+/* What an adapter adds has kernels of its own, which are left out while it is
+ * off. */
+static bool is_update(const fusion *f, tegu_value v)
+{
+    for (uint32_t k = f->first_user[v]; k < f->first_user[v + 1]; k++) {
+        const tegu_node *user = tegu_graph_node(f->g, f->users[k]);
+        if (user->op == TEGU_OP_ADD_IF && user->inputs[1] == v)
+            return true;
+    }
+    return false;
+}
+
 static bool must_own(const fusion *f, tegu_value v)
 {
     const fuse_slot *slot = &f->slots[v];
     tegu_op op = tegu_graph_node(f->g, v)->op;
 
-    return slot->root || slot->operand || op == TEGU_OP_CONTRACT ||
-           op == TEGU_OP_APPEND || op == TEGU_OP_ATTENTION;
+    return slot->root || is_update(f, v) || slot->operand ||
+           op == TEGU_OP_CONTRACT || op == TEGU_OP_APPEND ||
+           op == TEGU_OP_ATTENTION;
 }
 
 /* --- placing --- */

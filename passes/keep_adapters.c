@@ -9,6 +9,9 @@
  *          All adapters of all linears that read one x share one product of
  *          x with their a's, one below the other; each takes its columns.
  *          Several adapters add up; a bias stays with the base.
+ *          What belongs to an adapter of the unit (unit->adapters) is apart:
+ *          its x a^T are a product of their own, times its run-time scale, and
+ *          its updates are added with add_if, so that it can be switched.
  * Why      the base's weights stay as they are, to be shared or to switch
  *          adapters at run time, for 2 r (in + out) flops per token; the
  *          scale costs r products per row, and the second product joins the
@@ -21,17 +24,20 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* An adapter on the weight of a linear: columns [start, start + rank) of the
+/* An adapter on the weight of a linear: columns [start, start + rank) of a
  * product that the linear's x shares.  All values are the old graph's. */
 typedef struct thin {
     tegu_value x, linear, adapter;
+    uint32_t owner; /* in unit->adapters; 0: the model */
+    uint32_t shared;
     int64_t start, rank;
 } thin;
 
 typedef struct keeping {
     TEGU_VEC(thin) thins;
-    tegu_value *products; /* per old x: its shared product, 0: none yet */
-    int64_t *ranks;       /* per old x: the product's columns */
+    uint32_t count;       /* values of the old graph */
+    tegu_value *products; /* per owner and old x: the product; 0: none yet */
+    int64_t *ranks;       /* of the same: the product's columns */
     uint32_t linears, tables;
     double flops; /* per token */
 } keeping;
@@ -70,6 +76,51 @@ static tegu_value fetch(tegu_rewriter *rw, tegu_value v)
     return rw->map[v];
 }
 
+/* ---- scales ---- */
+
+/* The scale at which an adapter's run-time scale is 1. */
+static float own_scale(const tegu_unit *unit, const tegu_node *adapter,
+                       uint32_t owner)
+{
+    double scale = tegu_node_float(adapter, "scale");
+
+    return (float)(owner ? scale / unit->adapters.data[owner].scale : scale);
+}
+
+/* An adapter's scales as a parameter of its own: they go into its file.  Named
+ * after its first matrix, so that entries share it. */
+static tegu_value scale_param(tegu_rewriter *rw, const thin *first,
+                              const float *scales, int64_t count)
+{
+    tegu_graph *g = rw->into;
+    const tegu_node *adapter = tegu_graph_node(rw->from, first->adapter);
+    const tegu_node *a = tegu_graph_node(rw->from, adapter->inputs[1]);
+    const char *name = tegu_format(
+        g->unit->arena, "%s.scales",
+        a->op == TEGU_OP_PARAM ? tegu_node_text(a, "name")
+                               : g->unit->adapters.data[first->owner].name);
+    size_t bytes = (size_t)count * sizeof *scales;
+    const char *base = name;
+    const tegu_param *old;
+
+    for (int n = 2; (old = tegu_unit_find_param(g->unit, name)) != NULL &&
+                    (tegu_type_elements(old->type) != count ||
+                     memcmp(old->data, scales, bytes) != 0);
+         n++)
+        name = tegu_format(g->unit->arena, "%s.%d", base, n);
+    return tegu_adapted_param(g, adapter->loc, name, first->owner,
+                              tegu_unit_shape(g->unit, TEGU_F32, 1, &count),
+                              tegu_arena_copy(g->unit->arena, scales, bytes));
+}
+
+/* y times the run-time scale of an adapter. */
+static tegu_value times_run_time(tegu_graph *g, tegu_loc loc, tegu_value y,
+                                 uint32_t owner)
+{
+    return tegu_build_binary(g, loc, TEGU_OP_MUL, y,
+                             tegu_adapted_scale(g, loc, owner));
+}
+
 /* ---- the first products ---- */
 
 /* What x is multiplied by, [r, in]. */
@@ -88,53 +139,62 @@ static tegu_value first_matrix(tegu_rewriter *rw, const tegu_node *adapter)
                       NULL);
 }
 
-/* The scales of the columns of x's product: one number if they agree. */
-static tegu_value scales(tegu_rewriter *rw, tegu_value x, tegu_loc loc)
+/* The product that t shares, times the scales of its columns: one number if
+ * they agree and belong to the model. */
+static tegu_value scaled(tegu_rewriter *rw, const thin *t, tegu_value y)
 {
     const keeping *k = rw->data;
-    tegu_unit *unit = rw->into->unit;
-    float *all = TEGU_ARRAY(unit->arena, float, (size_t)k->ranks[x]);
-    tegu_type type = {
-        .dtype = TEGU_F32, .rank = 1, .dims = {tegu_dim_static(k->ranks[x])}};
-    bool equal = true;
+    tegu_graph *g = rw->into;
+    tegu_loc loc = tegu_graph_node(rw->from, t->linear)->loc;
+    int64_t columns = k->ranks[t->shared];
+    float *all = TEGU_ARRAY(g->unit->arena, float, (size_t)columns);
+    bool equal = !t->owner;
+    tegu_value scale;
 
     for (uint32_t i = 0; i < k->thins.count; i++) {
-        const thin *t = &k->thins.data[i];
-        const tegu_node *adapter = tegu_graph_node(rw->from, t->adapter);
-        for (int64_t j = 0; t->x == x && j < t->rank; j++) {
-            all[t->start + j] = (float)tegu_node_float(adapter, "scale");
-            equal &= all[t->start + j] == all[0];
+        const thin *u = &k->thins.data[i];
+        const tegu_node *adapter = tegu_graph_node(rw->from, u->adapter);
+        for (int64_t j = 0; u->shared == t->shared && j < u->rank; j++) {
+            all[u->start + j] = own_scale(g->unit, adapter, u->owner);
+            equal = equal && all[u->start + j] == all[0];
         }
     }
-    if (equal)
-        return tegu_build_scalar(rw->into, loc, TEGU_F32, (double)all[0]);
-    return tegu_build_const(rw->into, loc, tegu_unit_type(unit, &type), all);
+    if (t->owner)
+        scale = scale_param(rw, t, all, columns);
+    else if (equal)
+        scale = tegu_build_scalar(g, loc, TEGU_F32, (double)all[0]);
+    else
+        scale = tegu_build_const(
+            g, loc, tegu_unit_shape(g->unit, TEGU_F32, 1, &columns), all);
+    y = tegu_build_binary(g, loc, TEGU_OP_MUL, y, scale);
+    return t->owner ? times_run_time(g, loc, y, t->owner) : y;
 }
 
-/* s (x a^T) for all adapters of all linears of x, side by side. */
-static tegu_value product(tegu_rewriter *rw, tegu_value x, tegu_loc loc)
+/* s (x a^T) for all adapters of one owner on all linears of x, side by side;
+ * `t` is the first of them that is asked for. */
+static tegu_value product(tegu_rewriter *rw, const thin *t)
 {
     keeping *k = rw->data;
     tegu_graph *g = rw->into;
+    tegu_loc loc = tegu_graph_node(rw->from, t->linear)->loc;
     tegu_attr axis = tegu_attr_of_int(TEGU_OP_CONCAT, "axis", 0);
     TEGU_VEC(tegu_value) parts = {0};
 
-    if (k->products[x])
-        return k->products[x];
+    if (k->products[t->shared])
+        return k->products[t->shared];
     for (uint32_t i = 0; i < k->thins.count; i++) {
-        const thin *t = &k->thins.data[i];
-        if (t->x == x)
+        const thin *u = &k->thins.data[i];
+        if (u->shared == t->shared)
             tegu_vec_push(
                 g->unit->arena, &parts,
-                first_matrix(rw, tegu_graph_node(rw->from, t->adapter)));
+                first_matrix(rw, tegu_graph_node(rw->from, u->adapter)));
     }
     tegu_value a = parts.data[0];
     if (parts.count > 1)
         a = tegu_build(g, loc, TEGU_OP_CONCAT, parts.count, parts.data, 1,
                        &axis, NULL);
-    k->products[x] = tegu_build_binary(
-        g, loc, TEGU_OP_MUL, linear(g, loc, rw->map[x], a), scales(rw, x, loc));
-    return k->products[x];
+    k->products[t->shared] = scaled(rw, t, linear(g, loc, rw->map[t->x], a));
+    return k->products[t->shared];
 }
 
 /* An adapter's own columns of the product. */
@@ -142,10 +202,10 @@ static tegu_value columns(tegu_rewriter *rw, const thin *t, tegu_loc loc)
 {
     const keeping *k = rw->data;
     tegu_graph *g = rw->into;
-    tegu_value y = product(rw, t->x, loc);
+    tegu_value y = product(rw, t);
     int64_t start[TEGU_MAX_RANK] = {0}, step[TEGU_MAX_RANK];
 
-    if (!y || k->ranks[t->x] == t->rank)
+    if (!y || k->ranks[t->shared] == t->rank)
         return y;
     tegu_type type = *tegu_graph_type(g, y);
     type.dims[type.rank - 1] = tegu_dim_static(t->rank);
@@ -179,10 +239,13 @@ static void collect(keeping *k, const tegu_graph *g, tegu_arena *scratch)
         tegu_value w = node->op == TEGU_OP_LINEAR ? node->inputs[1] : 0;
         for (; uses[v] && w && tegu_node_is_adapted(tegu_graph_node(g, w));
              w = tegu_graph_node(g, w)->inputs[0]) {
+            const tegu_node *adapter = tegu_graph_node(g, w);
             thin t = {.x = node->inputs[0], .linear = v, .adapter = w};
-            t.rank = tegu_adapted_rank(g, tegu_graph_node(g, w));
-            t.start = k->ranks[t.x];
-            k->ranks[t.x] += t.rank;
+            t.owner = tegu_graph_adapter(g, adapter->inputs[1]);
+            t.shared = t.owner * k->count + t.x;
+            t.rank = tegu_adapted_rank(g, adapter);
+            t.start = k->ranks[t.shared];
+            k->ranks[t.shared] += t.rank;
             tegu_vec_push(scratch, &k->thins, t);
         }
     }
@@ -191,11 +254,16 @@ static void collect(keeping *k, const tegu_graph *g, tegu_arena *scratch)
 /* ---- updates ---- */
 
 /* s embed(t, b) a */
-static tegu_value table_update(tegu_rewriter *rw, const tegu_node *user,
-                               const tegu_node *adapter)
+static tegu_value table_update(tegu_rewriter *rw, tegu_value v,
+                               tegu_value adapted)
 {
     tegu_graph *g = rw->into;
+    const tegu_node *user = tegu_graph_node(rw->from, v);
+    const tegu_node *adapter = tegu_graph_node(rw->from, adapted);
     bool single = adapter->op == TEGU_OP_SINGLORA;
+    thin t = {.adapter = adapted,
+              .owner = tegu_graph_adapter(rw->from, adapter->inputs[1])};
+    float scale = own_scale(g->unit, adapter, t.owner);
     tegu_value a = rw->map[adapter->inputs[1]];
     tegu_value b = single ? a : rw->map[adapter->inputs[2]];
 
@@ -207,10 +275,11 @@ static tegu_value table_update(tegu_rewriter *rw, const tegu_node *user,
     tegu_value y =
         tegu_build(g, user->loc, TEGU_OP_EMBED, 2, inputs, 0, NULL, NULL);
     y = y ? times(g, user->loc, y, a, single) : 0;
-    return tegu_build_binary(
+    y = tegu_build_binary(
         g, user->loc, TEGU_OP_MUL, y,
-        tegu_build_scalar(g, user->loc, TEGU_F32,
-                          tegu_node_float(adapter, "scale")));
+        t.owner ? scale_param(rw, &t, &scale, 1)
+                : tegu_build_scalar(g, user->loc, TEGU_F32, (double)scale));
+    return t.owner ? times_run_time(g, user->loc, y, t.owner) : y;
 }
 
 /* (s (x a^T)) b^T */
@@ -229,6 +298,18 @@ static tegu_value linear_update(tegu_rewriter *rw, tegu_value user,
     return y ? linear(g, loc, y, b) : 0;
 }
 
+/* y + more, of an adapter of the unit only while it is on. */
+static tegu_value add_update(tegu_graph *g, tegu_loc loc, tegu_value y,
+                             tegu_value more, uint32_t owner)
+{
+    tegu_value inputs[] = {y, more, 0};
+
+    if (!owner || !y || !more)
+        return tegu_build_binary(g, loc, TEGU_OP_ADD, y, more);
+    inputs[2] = tegu_adapted_scale(g, loc, owner);
+    return tegu_build(g, loc, TEGU_OP_ADD_IF, 3, inputs, 0, NULL, NULL);
+}
+
 static tegu_value keep(tegu_rewriter *rw, tegu_value user)
 {
     keeping *k = rw->data;
@@ -244,9 +325,10 @@ static tegu_value keep(tegu_rewriter *rw, tegu_value user)
                    NULL, NULL);
     while (tegu_node_is_adapted(tegu_graph_node(rw->from, v))) {
         const tegu_node *adapter = tegu_graph_node(rw->from, v);
-        tegu_value more = table ? table_update(rw, node, adapter)
-                                : linear_update(rw, user, v);
-        y = tegu_build_binary(rw->into, node->loc, TEGU_OP_ADD, y, more);
+        tegu_value more =
+            table ? table_update(rw, user, v) : linear_update(rw, user, v);
+        y = add_update(rw->into, node->loc, y, more,
+                       tegu_graph_adapter(rw->from, adapter->inputs[1]));
         k->flops += 2 * (double)tegu_adapted_rank(rw->from, adapter) *
                     (double)(adapter->type->dims[0].offset +
                              adapter->type->dims[1].offset);
@@ -302,8 +384,10 @@ static tegu_value visit(tegu_rewriter *rw, tegu_value v)
 static tegu_graph *keep_graph(tegu_graph *graph, tegu_pass_env *env)
 {
     uint32_t count = graph->nodes.count;
-    keeping k = {.products = TEGU_ARRAY(env->scratch, tegu_value, count),
-                 .ranks = TEGU_ARRAY(env->scratch, int64_t, count)};
+    size_t shared = (size_t)count * graph->unit->adapters.count;
+    keeping k = {.count = count,
+                 .products = TEGU_ARRAY(env->scratch, tegu_value, shared),
+                 .ranks = TEGU_ARRAY(env->scratch, int64_t, shared)};
     tegu_graph *g;
 
     collect(&k, graph, env->scratch);

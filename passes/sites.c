@@ -44,7 +44,6 @@ static void add_hidden(tegu_sites *sites, const tegu_region *region,
                        tegu_axis_id residual, int64_t round, tegu_arena *arena)
 {
     const tegu_graph *g = region->graph;
-    const tegu_node *reader = tegu_graph_node(g, region->reader);
     tegu_site site = {.weight = region->weight,
                       .is_hidden = true,
                       .full = region->width,
@@ -56,7 +55,7 @@ static void add_hidden(tegu_sites *sites, const tegu_region *region,
     for (uint32_t i = 0; i < region->parts.count; i++)
         add_part(&site, tegu_graph_type(g, region->parts.data[i].value),
                  residual);
-    add_part(&site, tegu_graph_type(g, reader->inputs[1]), residual);
+    add_part(&site, tegu_graph_type(g, region->map), residual);
     site.full_elements = site.unit_elements * (double)site.full;
     site.full_carried = site.unit_carried * (double)site.full;
     tegu_vec_push(arena, &sites->list, site);
@@ -101,7 +100,8 @@ bool tegu_sites_find(tegu_sites *sites, tegu_unit *unit, const char *axis,
     if (*targets && !tegu_find_matrices(unit, targets, arena, &sites->matrices))
         return false;
     for (uint32_t i = 0; i < sites->regions.count; i++)
-        add_hidden(sites, &sites->regions.data[i], id, round, arena);
+        if (sites->regions.data[i].experts == 1) /* stacks are left alone */
+            add_hidden(sites, &sites->regions.data[i], id, round, arena);
     for (uint32_t i = 0; i < sites->matrices.count; i++)
         add_matrix(sites, &sites->matrices.data[i], id, round, arena);
     return true;

@@ -348,47 +348,21 @@ static value emit_pow(tegu_emitter *e, value x, value y)
 
 /* ---- the interface ---- */
 
-value tegu_math_exp(tegu_emitter *e, value x)
-{
-    LLVMFastMathFlags flags = exact(e);
-    return restore(e, flags, emit_exp(e, x));
-}
-
-value tegu_math_exp2_below(tegu_emitter *e, value x)
-{
-    LLVMFastMathFlags flags = exact(e);
-    return restore(e, flags, emit_exp2_below(e, x));
-}
-
-value tegu_math_log(tegu_emitter *e, value x)
-{
-    LLVMFastMathFlags flags = exact(e);
-    return restore(e, flags, emit_log(e, x));
-}
-
-value tegu_math_tanh(tegu_emitter *e, value x)
-{
-    LLVMFastMathFlags flags = exact(e);
-    return restore(e, flags, emit_tanh(e, x));
-}
-
-value tegu_math_erf(tegu_emitter *e, value x)
-{
-    LLVMFastMathFlags flags = exact(e);
-    return restore(e, flags, emit_erf(e, x));
-}
-
-value tegu_math_sin(tegu_emitter *e, value x)
-{
-    LLVMFastMathFlags flags = exact(e);
-    return restore(e, flags, emit_sine(e, x, 0));
-}
-
-value tegu_math_cos(tegu_emitter *e, value x)
-{
-    LLVMFastMathFlags flags = exact(e);
-    return restore(e, flags, emit_sine(e, x, 1));
-}
+/* Approximations of one argument, without the caller's flags. */
+#define EXACT(name, result)                                                    \
+    value tegu_math_##name(tegu_emitter *e, value x)                           \
+    {                                                                          \
+        LLVMFastMathFlags flags = exact(e);                                    \
+        return restore(e, flags, result);                                      \
+    }
+EXACT(exp, emit_exp(e, x))
+EXACT(exp2_below, emit_exp2_below(e, x))
+EXACT(log, emit_log(e, x))
+EXACT(tanh, emit_tanh(e, x))
+EXACT(erf, emit_erf(e, x))
+EXACT(sin, emit_sine(e, x, 0))
+EXACT(cos, emit_sine(e, x, 1))
+EXACT(sigmoid, emit_sigmoid(e, x))
 
 value tegu_math_rsqrt(tegu_emitter *e, value x)
 {
@@ -401,12 +375,6 @@ value tegu_math_pow(tegu_emitter *e, value x, value y)
 {
     LLVMFastMathFlags flags = exact(e);
     return restore(e, flags, emit_pow(e, x, y));
-}
-
-value tegu_math_sigmoid(tegu_emitter *e, value x)
-{
-    LLVMFastMathFlags flags = exact(e);
-    return restore(e, flags, emit_sigmoid(e, x));
 }
 
 /* Below -128 the product has long been under the least denormal; the clamp

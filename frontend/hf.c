@@ -271,16 +271,12 @@ const char *tegu_hf_number(tegu_hf *hf, double number)
 {
     if (number == floor(number) && fabs(number) < 1e15)
         return tegu_format(hf->arena, "%.1f", number);
-    char *text = NULL;
-    for (int digits = 1; digits <= 17; digits++) {
-        text = tegu_format(hf->arena, "%.*g", digits, number);
-        if (strtod(text, NULL) == number)
-            break;
-    }
-    char *exponent = strpbrk(text, "e");
+    tegu_text text = {.arena = hf->arena};
+    tegu_text_number(&text, number, false);
+    char *exponent = strpbrk(text.data, "e");
     if (exponent && exponent[2] == '0') /* 1e-05 */
         memmove(exponent + 2, exponent + 3, strlen(exponent + 3) + 1);
-    return text;
+    return text.data;
 }
 
 static bool is_keyword(const char *name)
@@ -336,12 +332,24 @@ void tegu_hf_write_head(tegu_hf *hf, const char *what)
     tegu_text_printf(hf->out, "model %s\n\n", model_name(hf));
 }
 
-void tegu_hf_write_files(tegu_hf *hf)
+void tegu_hf_write_axis(tegu_hf *hf, const char *declared, const char *comment)
+{
+    tegu_text_printf(hf->out, "axis %-27s# %s\n", declared, comment);
+}
+
+static void write_files(tegu_hf *hf)
 {
     tegu_text_printf(hf->out, "\nweights \"%s\"\n", hf->weights);
     if (has_file(hf, "tokenizer.json"))
         tegu_text_printf(hf->out, "tokenizer \"tokenizer.json\"\n");
     tegu_text_printf(hf->out, "\n");
+}
+
+void tegu_hf_write_calls(tegu_hf *hf, const char *context)
+{
+    tegu_hf_write_axis(hf, context, "tokens that the caches hold");
+    tegu_hf_write_axis(hf, "T in 1..context", "tokens in one call");
+    write_files(hf);
 }
 
 void tegu_hf_write_param(tegu_hf *hf, bool in_layer, const char *name,

@@ -61,8 +61,11 @@ bool tegu_hf_is_tied(tegu_hf *hf, bool missing);
 const char *tegu_hf_number(tegu_hf *hf, double number);
 /* `model`, comments. */
 void tegu_hf_write_head(tegu_hf *hf, const char *what);
-/* `weights`, `tokenizer`. */
-void tegu_hf_write_files(tegu_hf *hf);
+/* The axes of a call: `context` (as declared), T within it; then `weights` and
+ * `tokenizer`. */
+void tegu_hf_write_calls(tegu_hf *hf, const char *context);
+/* "axis DECLARED  # COMMENT", comments in one column. */
+void tegu_hf_write_axis(tegu_hf *hf, const char *declared, const char *comment);
 /* `param "name" [shape]`; in_layer: the name goes on behind the block's
  * prefix. */
 void tegu_hf_write_param(tegu_hf *hf, bool in_layer, const char *name,

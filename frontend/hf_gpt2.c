@@ -78,14 +78,10 @@ static void write_axes(tegu_hf *hf, const gpt2 *m)
             : tegu_format(hf->arena, "%lld", (long long)m->hidden);
     tegu_text_printf(out, "axis hidden = %s, vocab = %lld\n", hidden,
                      (long long)m->vocab);
-    tegu_text_printf(
-        out, "axis %-27s# rows of the table of positions\n",
-        tegu_format(hf->arena, "positions = %lld", (long long)m->positions));
-    tegu_text_printf(out, "axis %-27s# tokens that the caches hold\n",
-                     "context = positions");
-    tegu_text_printf(out, "axis %-27s# tokens in one call\n",
-                     "T in 1..context");
-    tegu_hf_write_files(hf);
+    tegu_hf_write_axis(
+        hf, tegu_format(hf->arena, "positions = %lld", (long long)m->positions),
+        "rows of the table of positions");
+    tegu_hf_write_calls(hf, "context = positions");
 }
 
 static void write_norm(tegu_hf *hf, const gpt2 *m, bool in_layer, const char *x,

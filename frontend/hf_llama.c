@@ -244,12 +244,8 @@ static void write_axes(tegu_hf *hf, const llama *m)
         tegu_text_printf(out, "%lld\n", (long long)m->head_dim);
     tegu_text_printf(out, "axis hidden = %lld, vocab = %lld\n",
                      (long long)m->hidden, (long long)m->vocab);
-    tegu_text_printf(
-        out, "axis %-27s# tokens that the caches hold\n",
-        tegu_format(hf->arena, "context = %lld", (long long)m->context));
-    tegu_text_printf(out, "axis %-27s# tokens in one call\n",
-                     "T in 1..context");
-    tegu_hf_write_files(hf);
+    tegu_hf_write_calls(
+        hf, tegu_format(hf->arena, "context = %lld", (long long)m->context));
 }
 
 /* `rope(x, position(), theta = ...)` */

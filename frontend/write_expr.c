@@ -11,7 +11,6 @@
 #include "frontend/writer.h"
 #include <inttypes.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 static void put(tegu_text *out, const char *text)
@@ -36,18 +35,12 @@ void tegu_write_string(tegu_text *out, const char *text)
     put(out, "\"");
 }
 
-/* The shortest digits that read back as x, as a double or rounded to f32. */
+/* Digits that the language reads as a float. */
 static void put_digits(tegu_text *out, double x, bool single)
 {
-    char digits[40];
-    for (int p = 1; p <= 17; p++) {
-        snprintf(digits, sizeof digits, "%.*g", p, x);
-        double back = strtod(digits, NULL);
-        if (single ? (float)back == (float)x : back == x)
-            break;
-    }
-    put(out, digits);
-    if (!strpbrk(digits, ".e"))
+    uint32_t start = out->count;
+    tegu_text_number(out, x, single);
+    if (!strpbrk(out->data + start, ".e"))
         put(out, ".0");
 }
 
@@ -218,15 +211,6 @@ static bool axes_agree(tegu_writer *w, const tegu_node *node)
 
 /* --- attributes --- */
 
-static void put_ints(tegu_text *out, const tegu_attr *attr)
-{
-    put(out, "[");
-    for (uint32_t i = 0; i < attr->as.ints.count; i++)
-        tegu_text_printf(out, "%s%" PRId64, i ? ", " : "",
-                         attr->as.ints.data[i]);
-    put(out, "]");
-}
-
 static void put_attr(tegu_text *out, const tegu_attr *attr)
 {
     tegu_text_printf(out, ", %s = ", attr->info->key);
@@ -236,7 +220,7 @@ static void put_attr(tegu_text *out, const tegu_attr *attr)
     case TEGU_ATTR_BOOL: put(out, attr->as.b ? "true" : "false"); break;
     case TEGU_ATTR_TEXT: tegu_write_string(out, attr->as.text); break;
     case TEGU_ATTR_DTYPE: put(out, tegu_dtype_text(attr->as.dtype)); break;
-    case TEGU_ATTR_INTS: put_ints(out, attr); break;
+    case TEGU_ATTR_INTS: tegu_ints_print(out, attr); break;
     }
 }
 

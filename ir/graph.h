@@ -125,6 +125,8 @@ tegu_value tegu_build_reshape(tegu_graph *g, tegu_loc loc, tegu_value x,
 void tegu_graph_add_result(tegu_graph *g, const char *name, tegu_value v);
 void tegu_graph_add_update(tegu_graph *g, const char *state, tegu_value v);
 
+/* "[1, 2]": a list as IR and language write it. */
+void tegu_ints_print(tegu_text *out, const tegu_attr *attr);
 /* Attribute constructors for specs: tegu_attr_of_int(TEGU_OP_IOTA, "axis",
  * 1).  The key must exist in ops.def (asserted). */
 tegu_attr tegu_attr_of_int(tegu_op op, const char *key, int64_t i);

@@ -8,7 +8,6 @@
 #include "ir/internal.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 static void put(tegu_text *out, const char *text)
@@ -35,39 +34,12 @@ static void print_string(tegu_text *out, const char *text)
     put(out, "\"");
 }
 
-/* inf, -inf or nan; false for a finite number. */
-static bool print_special(tegu_text *out, double x)
+static void print_number(tegu_text *out, double x, bool single)
 {
     if (x - x == 0)
-        return false;
-    put(out, x != x ? "nan" : x > 0 ? "inf" : "-inf");
-    return true;
-}
-
-static void print_double(tegu_text *out, double x)
-{
-    char digits[40];
-    if (print_special(out, x))
-        return;
-    for (int p = 15; p <= 17; p++) {
-        snprintf(digits, sizeof digits, "%.*g", p, x);
-        if (strtod(digits, NULL) == x)
-            break;
-    }
-    put(out, digits);
-}
-
-static void print_float(tegu_text *out, float x)
-{
-    char digits[40];
-    if (print_special(out, x))
-        return;
-    for (int p = 6; p <= 9; p++) {
-        snprintf(digits, sizeof digits, "%.*g", p, x);
-        if (strtof(digits, NULL) == x)
-            break;
-    }
-    put(out, digits);
+        tegu_text_number(out, x, single);
+    else
+        put(out, x != x ? "nan" : x > 0 ? "inf" : "-inf");
 }
 
 static void print_element(tegu_text *out, tegu_dtype dtype, const void *data,
@@ -83,7 +55,7 @@ static void print_element(tegu_text *out, tegu_dtype dtype, const void *data,
     case TEGU_I64:
         tegu_text_printf(out, "%" PRId64, ((const int64_t *)data)[i]);
         break;
-    default: print_float(out, ((const float *)data)[i]); break;
+    default: print_number(out, (double)((const float *)data)[i], true); break;
     }
 }
 
@@ -99,7 +71,7 @@ static void print_const(tegu_text *out, const tegu_node *node)
     put(out, node->type->rank ? "]" : "");
 }
 
-static void print_ints(tegu_text *out, const tegu_attr *attr)
+void tegu_ints_print(tegu_text *out, const tegu_attr *attr)
 {
     put(out, "[");
     for (uint32_t i = 0; i < attr->as.ints.count; i++)
@@ -113,9 +85,9 @@ static void print_attr(tegu_text *out, const tegu_attr *attr)
     tegu_text_printf(out, "%s=", attr->info->key);
     switch (attr->info->kind) {
     case TEGU_ATTR_INT: tegu_text_printf(out, "%" PRId64, attr->as.i); break;
-    case TEGU_ATTR_FLOAT: print_double(out, attr->as.f); break;
+    case TEGU_ATTR_FLOAT: print_number(out, attr->as.f, false); break;
     case TEGU_ATTR_BOOL: put(out, attr->as.b ? "true" : "false"); break;
-    case TEGU_ATTR_INTS: print_ints(out, attr); break;
+    case TEGU_ATTR_INTS: tegu_ints_print(out, attr); break;
     case TEGU_ATTR_DTYPE: put(out, tegu_dtype_text(attr->as.dtype)); break;
     case TEGU_ATTR_TEXT: print_string(out, attr->as.text); break;
     }
@@ -215,7 +187,7 @@ static void print_params(tegu_text *out, const tegu_unit *unit)
     if (tegu_unit_is_random(unit)) {
         tegu_text_printf(out, "weights random %" PRIu64 " ",
                          unit->params.data[0].seed);
-        print_double(out, unit->params.data[0].std);
+        print_number(out, unit->params.data[0].std, false);
         put(out, "\n");
     }
     for (uint32_t i = 0; i < unit->params.count; i++) {

@@ -95,6 +95,22 @@ static tegu_status load(const tegu_tok_source *source, json_t **root)
     return tegu_tok_bad(source, "the file must be a JSON object");
 }
 
+typedef tegu_status read_function(const tegu_tok_source *source, json_t *root,
+                                  tegu_tokenizer *t);
+
+/* Reads what `read` finds in the file. */
+static tegu_status read_file(const tegu_tok_source *source, read_function *read,
+                             tegu_tokenizer *t)
+{
+    json_t *root = NULL;
+    tegu_status status = load(source, &root);
+    if (status != TEGU_STATUS_OK)
+        return status;
+    status = read(source, root, t);
+    json_decref(root);
+    return status;
+}
+
 /* ---- vocabulary ---- */
 
 static tegu_status read_vocab(const tegu_tok_source *source, json_t *vocab,
@@ -131,17 +147,17 @@ static tegu_status read_vocab(const tegu_tok_source *source, json_t *vocab,
     return TEGU_STATUS_OK;
 }
 
+static tegu_status read_vocab_root(const tegu_tok_source *source, json_t *root,
+                                   tegu_tokenizer *t)
+{
+    return read_vocab(source, root, "the vocabulary", t);
+}
+
 tegu_status tegu_tok_read_vocab_file(tegu_tokenizer *t, const char *path,
                                      tegu_reason *message)
 {
     tegu_tok_source source = {path, message};
-    json_t *root = NULL;
-    tegu_status status = load(&source, &root);
-    if (status != TEGU_STATUS_OK)
-        return status;
-    status = read_vocab(&source, root, "the vocabulary", t);
-    json_decref(root);
-    return status;
+    return read_file(&source, read_vocab_root, t);
 }
 
 /* ---- merges ---- */
@@ -463,19 +479,14 @@ static tegu_status read_config_token(const tegu_tok_source *source,
                                    key, text);
 }
 
-static tegu_status read_config(tegu_tokenizer *t, const char *path,
-                               tegu_reason *message)
+static tegu_status read_config(const tegu_tok_source *source, json_t *config,
+                               tegu_tokenizer *t)
 {
-    tegu_tok_source source = {path, message};
-    json_t *config = NULL;
-    tegu_status status = load(&source, &config);
-    if (status != TEGU_STATUS_OK)
-        return status;
-    status = read_config_token(&source, config, "bos_token", t, &t->bos);
-    if (status == TEGU_STATUS_OK)
-        status = read_config_token(&source, config, "eos_token", t, &t->eos);
-    json_decref(config);
-    return status;
+    tegu_status status =
+        read_config_token(source, config, "bos_token", t, &t->bos);
+    return status == TEGU_STATUS_OK
+               ? read_config_token(source, config, "eos_token", t, &t->eos)
+               : status;
 }
 
 /* The usual names, unless tokenizer_config.json next to the file says else. */
@@ -497,28 +508,30 @@ static tegu_status find_ends(tegu_tokenizer *t, const char *path,
     tegu_status status = TEGU_STATUS_OK;
     t->bos = find_special(t, bos);
     t->eos = find_special(t, eos);
+    tegu_tok_source source = {config, message};
     if (access(config, F_OK) == 0)
-        status = read_config(t, config, message);
+        status = read_file(&source, read_config, t);
     free(config);
     return status;
+}
+
+static tegu_status read_tokenizer(const tegu_tok_source *source, json_t *root,
+                                  tegu_tokenizer *t)
+{
+    tegu_status status = read_model(source, root, t);
+    if (status == TEGU_STATUS_OK)
+        status = tegu_tok_read_rules(source, root, t);
+    if (status == TEGU_STATUS_OK)
+        status = read_added(source, root, t);
+    return status == TEGU_STATUS_OK ? tegu_tok_read_post(source, root, t)
+                                    : status;
 }
 
 tegu_status tegu_tok_read_json(tegu_tokenizer *t, const char *path,
                                tegu_reason *message)
 {
     tegu_tok_source source = {path, message};
-    json_t *root = NULL;
-    tegu_status status = load(&source, &root);
-    if (status != TEGU_STATUS_OK)
-        return status;
-    status = read_model(&source, root, t);
-    if (status == TEGU_STATUS_OK)
-        status = tegu_tok_read_rules(&source, root, t);
-    if (status == TEGU_STATUS_OK)
-        status = read_added(&source, root, t);
-    if (status == TEGU_STATUS_OK)
-        status = tegu_tok_read_post(&source, root, t);
-    json_decref(root);
+    tegu_status status = read_file(&source, read_tokenizer, t);
     if (status == TEGU_STATUS_OK)
         status = find_ends(t, path, message);
     if (status != TEGU_STATUS_OK)

@@ -9,6 +9,7 @@
 #include "ir/base/map.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Makes room for `more` bytes and a NUL. */
@@ -74,6 +75,19 @@ char *tegu_format(tegu_arena *arena, const char *format, ...)
     char *text = tegu_format_v(arena, format, args);
     va_end(args);
     return text;
+}
+
+void tegu_text_number(tegu_text *text, double x, bool single)
+{
+    char digits[40];
+    for (int p = single ? 6 : 15; p <= 17; p++) {
+        snprintf(digits, sizeof digits, "%.*g", p, x);
+        double back = strtod(digits, NULL);
+        if (single ? (float)back == (float)x && strtof(digits, NULL) == (float)x
+                   : back == x)
+            break;
+    }
+    tegu_text_add(text, digits, strlen(digits));
 }
 
 const char *tegu_text_cstr(const tegu_text *text)

@@ -31,6 +31,9 @@ void tegu_text_escape(tegu_text *text, const char *bytes, size_t size);
 /* The same without escaping quotes and backslashes, and without a cut: for
  * whole lines and messages on their way to a terminal. */
 void tegu_text_printable(tegu_text *text, const char *bytes, size_t size);
+/* Adds digits that read back as the finite number x, no more than it needs: as
+ * a double, or when `single`, as the f32 that x is. */
+void tegu_text_number(tegu_text *text, double x, bool single);
 /* "" while empty. */
 const char *tegu_text_cstr(const tegu_text *text);
 

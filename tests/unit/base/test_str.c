@@ -154,6 +154,33 @@ static void the_nearest_name_is_suggested(void **state)
     assert_null(tegu_nearest(endless, itself, 1));
 }
 
+static void numbers_are_written_with_no_more_digits_than_needed(void **state)
+{
+    static const struct {
+        double x;
+        bool single;
+        const char *text;
+    } cases[] = {
+        {0, false, "0"},
+        {0.1, false, "0.1"},
+        {-2.5, false, "-2.5"},
+        {1e-5, false, "1e-05"},
+        {1.0 / 3, false, "0.3333333333333333"},
+        {0.1 + 0.2, false, "0.30000000000000004"},
+        {10000, false, "10000"},
+        {5e-324, false, "4.94065645841247e-324"},
+        {(double)0.1f, false, "0.10000000149011612"},
+        {(double)0.1f, true, "0.1"},
+        {(double)16777217.0f, true, "16777216"},
+        {3.4028234663852886e38, true, "3.4028235e+38"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tegu_text text = {.arena = *state};
+        tegu_text_number(&text, cases[i].x, cases[i].single);
+        assert_string_equal(tegu_text_cstr(&text), cases[i].text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -166,6 +193,9 @@ int main(void)
         cmocka_unit_test(utf8_follows_rfc_3629),
         cmocka_unit_test_setup_teardown(equal_bytes_intern_to_one_address,
                                         create, destroy),
+        cmocka_unit_test_setup_teardown(
+            numbers_are_written_with_no_more_digits_than_needed, create,
+            destroy),
         cmocka_unit_test(the_nearest_name_is_suggested),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

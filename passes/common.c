@@ -90,3 +90,8 @@ void tegu_report_site(tegu_pass_env *env, const char *site,
     tegu_text_add(text, "\n", 1);
     tegu_vec_push(text->arena, env->sites, row);
 }
+
+int64_t tegu_pass_multiple(const tegu_pass_env *env, int64_t round)
+{
+    return round ? round : env->lanes;
+}

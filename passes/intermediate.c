@@ -35,6 +35,7 @@ typedef struct reduction {
     tegu_pass_env *env;
     const tegu_intermediate *how;
     const tegu_calibration *data;
+    double *rounding; /* what it cost all layers so far */
 } reduction;
 
 /* --- choosing --- */
@@ -123,20 +124,27 @@ static double energy(const tegu_hidden *h, tegu_arena *scratch)
     return all;
 }
 
-/* Chooses and repairs every expert by what itself reads. */
-static bool find_cut(const reduction *r, const tegu_hidden *h, int64_t experts,
-                     cutting *c)
+/* The order in which each expert's elements go, by what itself reads. */
+static bool choose_all(const reduction *r, const tegu_hidden *h,
+                       int64_t *orders)
+{
+    for (int64_t e = 0; e < h->region->experts; e++)
+        if (!choose(r, &h[e], orders + e * h->width))
+            return false;
+    return true;
+}
+
+/* Repairs every expert. */
+static bool find_cut(const reduction *r, const tegu_hidden *h,
+                     const int64_t *orders, cutting *c)
 {
     tegu_arena *scratch = r->env->scratch;
-    int64_t *order = TEGU_ARRAY(scratch, int64_t, (size_t)h->width);
     double lost = 0, all = 0;
 
-    for (int64_t e = 0; e < experts; e++) {
+    for (int64_t e = 0; e < h->region->experts; e++) {
         int64_t *kept = c->kept + e * c->count;
         double *map = c->map + e * h->out * c->count, loss, own;
-        if (!choose(r, &h[e], order))
-            return false;
-        tegu_hidden_kept(&h[e], order, c->width, kept);
+        tegu_hidden_kept(&h[e], orders + e * h->width, c->width, kept);
         if (!find_map(r, &h[e], kept, c->count, map,
                       c->mix + e * h->width * c->width))
             return false;
@@ -151,45 +159,85 @@ static bool find_cut(const reduction *r, const tegu_hidden *h, int64_t experts,
     return true;
 }
 
-static void report(const reduction *r, const tegu_hidden *h, const cutting *c)
-{
-    double plain = (double)tegu_kept_width(h->width, r->how->keep, 1);
-    bool stacked = h->region->experts > 1;
-    const tegu_figure figures[] = {
-        {"width", (double)h->width},
-        {"kept", (double)c->width},
-        {"unrounded", plain},
-        {"relative_error", c->loss},
-        {"experts", (double)h->region->experts},
-        {"worst_expert", c->worst},
-    };
-
-    tegu_report_site(r->env, h->region->weight, figures, stacked ? 6 : 4);
-}
-
-static bool cut_layer(const reduction *r, const tegu_hidden *h)
+static cutting start_cut(const reduction *r, const tegu_hidden *h,
+                         int64_t width)
 {
     tegu_arena *scratch = r->env->scratch;
     int64_t experts = h->region->experts;
-    cutting c = {.width =
-                     tegu_kept_width(h->width, r->how->keep, r->how->round)};
-    tegu_replacement *list;
-    uint32_t replaced;
+    cutting c = {.width = width, .count = width + h->inputs - h->width};
 
-    c.count = c.width + h->inputs - h->width;
     c.kept = tegu_arena_array(scratch, (size_t)experts,
                               (size_t)h->inputs * sizeof *c.kept);
     c.map = tegu_arena_array(scratch, (size_t)(experts * h->out),
                              (size_t)c.count * sizeof *c.map);
     c.mix = tegu_arena_array(scratch, (size_t)(experts * h->width),
                              (size_t)c.width * sizeof *c.mix);
-    if (!find_cut(r, h, experts, &c) ||
+    return c;
+}
+
+/* The loss that the width asked for would have had. */
+static bool unrounded_loss(const reduction *r, const tegu_hidden *h,
+                           const int64_t *orders, int64_t plain,
+                           const cutting *taken, double *loss)
+{
+    tegu_mark mark = tegu_arena_mark(r->env->scratch);
+    cutting c;
+    bool ok = true;
+
+    *loss = taken->loss;
+    if (plain != taken->width) {
+        c = start_cut(r, h, plain);
+        ok = find_cut(r, h, orders, &c);
+        *loss = c.loss;
+    }
+    tegu_arena_release(r->env->scratch, mark);
+    return ok;
+}
+
+static bool report(const reduction *r, const tegu_hidden *h,
+                   const int64_t *orders, const cutting *c)
+{
+    int64_t plain = tegu_kept_width(h->width, r->how->keep, 1);
+    double loss;
+    tegu_figure figures[7] = {
+        {"width", (double)h->width},
+        {"kept", (double)c->width},
+        {"relative_error", c->loss},
+    };
+    uint32_t count = 3;
+
+    if (r->how->round > 1) {
+        if (!unrounded_loss(r, h, orders, plain, c, &loss))
+            return false;
+        figures[count++] = (tegu_figure){"unrounded", (double)plain};
+        figures[count++] = (tegu_figure){"rounding_cost", c->loss - loss};
+        *r->rounding += c->loss - loss;
+    }
+    if (h->region->experts > 1) {
+        figures[count++] = (tegu_figure){"experts", (double)h->region->experts};
+        figures[count++] = (tegu_figure){"worst_expert", c->worst};
+    }
+    tegu_report_site(r->env, h->region->weight, figures, count);
+    return true;
+}
+
+static bool cut_layer(const reduction *r, const tegu_hidden *h)
+{
+    tegu_arena *scratch = r->env->scratch;
+    int64_t *orders = tegu_arena_array(scratch, (size_t)h->region->experts,
+                                       (size_t)h->width * sizeof *orders);
+    cutting c =
+        start_cut(r, h, tegu_kept_width(h->width, r->how->keep, r->how->round));
+    tegu_replacement *list;
+    uint32_t replaced;
+
+    if (!choose_all(r, h, orders) || !find_cut(r, h, orders, &c) ||
+        !report(r, h, orders, &c) ||
         !tegu_hidden_cut(
             r->unit, h, tegu_width_dim(r->unit, r->how->axis, c.width), c.kept,
             c.count, c.map,
             !strcmp(r->how->method, "barycentric") ? c.mix : NULL, scratch))
         return false;
-    report(r, h, &c);
     list = tegu_hidden_replaced(h, scratch, &replaced);
     return tegu_replace_weights(r->unit, scratch, list, replaced);
 }
@@ -344,7 +392,12 @@ static bool reduce_beside(reduction *r, uint32_t count)
 tegu_outcome tegu_reduce_intermediate(tegu_unit *unit, tegu_pass_env *env,
                                       const tegu_intermediate *how)
 {
-    reduction r = {.unit = unit, .measured = unit, .env = env, .how = how};
+    double rounding = 0;
+    reduction r = {.unit = unit,
+                   .measured = unit,
+                   .env = env,
+                   .how = how,
+                   .rounding = &rounding};
     tegu_regions regions = {0};
 
     if (!check(unit, how) ||
@@ -356,5 +409,11 @@ tegu_outcome tegu_reduce_intermediate(tegu_unit *unit, tegu_pass_env *env,
     if (!(how->sequential ? reduce_all(&r, regions.count)
                           : reduce_beside(&r, regions.count)))
         return TEGU_FAILED;
+    if (how->round > 1 && regions.count)
+        tegu_text_printf(env->report,
+                         "%s: widths rounded to multiples of %lld: relative "
+                         "error %+.3g (mean of the layers)\n",
+                         tegu_options_pass(env->options), (long long)how->round,
+                         rounding / regions.count);
     return TEGU_CHANGED;
 }

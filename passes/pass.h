@@ -77,6 +77,9 @@ typedef struct tegu_pass_env {
  * row for --json.  Copies everything. */
 void tegu_report_site(tegu_pass_env *env, const char *site,
                       const tegu_figure *figures, uint32_t count);
+/* What widths are rounded to by an option `round`: 0 stands for the target's
+ * vectors. */
+int64_t tegu_pass_multiple(const tegu_pass_env *env, int64_t round);
 
 typedef struct tegu_pass {
     const char *name;

@@ -11,6 +11,7 @@
  * sums get Q_l^T Q_l+1.  Recipes: papers.md 3.3, reference.md section 3.
  */
 #include "passes/intermediate.h"
+#include "passes/linalg.h"
 #include "passes/project.h"
 #include "passes/provider.h"
 
@@ -25,7 +26,7 @@ typedef struct place {
     const char *name;
     tegu_value value; /* in step; 0: another entry's */
     tegu_basis basis;
-    tegu_figure figures[8]; /* what to report */
+    tegu_figure figures[10]; /* what to report */
     uint32_t count;
 } place;
 
@@ -35,6 +36,8 @@ typedef struct reducer {
     const tegu_reduction *how;
     tegu_axis_id axis;
     int64_t extent, width;
+    int64_t asked;         /* the width before rounding */
+    int64_t multiple;      /* that the width is rounded to; 1: none */
     tegu_axis_flow *flows; /* by entry */
     uint32_t step;         /* the entry whose streams are looked at */
     TEGU_VEC(place) places;
@@ -90,21 +93,9 @@ static bool find_axis(reducer *r)
 
 static void choose_width(reducer *r)
 {
-    int64_t n = r->extent;
-    int64_t by = r->how->round ? r->how->round : r->env->lanes;
-    int64_t exact = (int64_t)floor((double)n * r->how->keep + 0.5), m = exact;
-
-    if (by > 1)
-        m = (exact + by / 2) / by * by;
-    r->width = m < 1 ? 1 : m > n ? n : m;
-    if (r->width < 1 || (by > 1 && m < by))
-        r->width = by < n ? by : n;
-    if (by > 1)
-        tegu_text_printf(r->env->report,
-                         "%s: width %" PRId64 " rounded to %" PRId64
-                         ", a multiple of %" PRId64 "\n",
-                         tegu_options_pass(r->env->options), exact, r->width,
-                         by);
+    r->multiple = tegu_pass_multiple(r->env, r->how->round);
+    r->asked = tegu_kept_width(r->extent, r->how->keep, 1);
+    r->width = tegu_kept_width(r->extent, r->how->keep, r->multiple);
 }
 
 /* The axis that the reduced stream has: an old one of this extent, or a new
@@ -318,34 +309,34 @@ static tegu_site_stats merge(reducer *r, const tegu_site_stats *stats,
 /* --- subspaces --- */
 
 /* ||X Q||^2 / ||X||^2 from the Gram matrix. */
-static double kept_energy(const reducer *r, const double *gram, const double *q)
+static double kept_energy(const tegu_subspace *s, const double *gram)
 {
-    int64_t n = r->extent, m = r->width;
-    double kept = 0, all = 0;
-    for (int64_t i = 0; i < n; i++) {
+    int64_t n = s->extent, m = s->width;
+    tegu_mark mark = tegu_arena_mark(s->scratch);
+    double *work =
+        tegu_arena_array(s->scratch, (size_t)n, (size_t)m * sizeof *work);
+    double kept, all = 0;
+    for (int64_t i = 0; i < n; i++)
         all += gram[i * n + i];
-        for (int64_t k = 0; k < n; k++) {
-            double sum = 0;
-            for (int64_t j = 0; j < m; j++)
-                sum += q[i * m + j] * q[k * m + j];
-            kept += sum * gram[i * n + k];
-        }
-    }
+    tegu_multiply(false, false, n, m, n, gram, s->q, work);
+    kept = tegu_dot(n * m, work, s->q);
+    tegu_arena_release(s->scratch, mark);
     return all > 0 ? kept / all : 1;
 }
 
 /* max |Q^T Q - I| */
-static double orthonormality(const reducer *r, const double *q)
+static double orthonormality(const tegu_subspace *s)
 {
-    int64_t m = r->width;
+    int64_t m = s->width;
+    tegu_mark mark = tegu_arena_mark(s->scratch);
+    double *product =
+        tegu_arena_array(s->scratch, (size_t)m, (size_t)m * sizeof *product);
     double worst = 0;
+    tegu_multiply(true, false, m, m, s->extent, s->q, s->q, product);
     for (int64_t a = 0; a < m; a++)
-        for (int64_t b = 0; b <= a; b++) {
-            double sum = a == b ? -1 : 0;
-            for (int64_t i = 0; i < r->extent; i++)
-                sum += q[i * m + a] * q[i * m + b];
-            worst = fmax(worst, fabs(sum));
-        }
+        for (int64_t b = 0; b < m; b++)
+            worst = fmax(worst, fabs(product[a * m + b] - (a == b)));
+    tegu_arena_release(s->scratch, mark);
     return worst;
 }
 
@@ -354,14 +345,19 @@ static void add_figure(place *at, const char *name, double value)
     at->figures[at->count++] = (tegu_figure){name, value};
 }
 
+/* `asked` is the subspace of the width before rounding. */
 static void note_figures(const reducer *r, place *at, const tegu_subspace *s,
-                         const double *gram)
+                         const tegu_subspace *asked, const double *gram)
 {
     add_figure(at, "width", (double)r->width);
+    if (r->multiple > 1)
+        add_figure(at, "unrounded", (double)r->asked);
     if (gram) {
-        double kept = kept_energy(r, gram, s->q);
+        double kept = kept_energy(s, gram);
         add_figure(at, "kept_energy", kept);
         add_figure(at, "predicted_error", sqrt(fmax(1 - kept, 0)));
+        if (r->multiple > 1)
+            add_figure(at, "rounding_cost", kept_energy(asked, gram) - kept);
     }
     if (r->how->provider->transports) {
         add_figure(at, "plan_entropy", s->entropy);
@@ -372,24 +368,34 @@ static void note_figures(const reducer *r, place *at, const tegu_subspace *s,
 }
 
 static bool find_subspace(reducer *r, const tegu_site_stats *stats,
-                          uint32_t index, tegu_subspace *s)
+                          uint32_t index, int64_t width, tegu_subspace *s)
 {
-    *s = (tegu_subspace){.scratch = r->env->scratch,
-                         .unit = r->unit,
-                         .extent = r->extent,
-                         .width = r->width,
-                         .stats = stats,
-                         .seed = r->how->seed + index,
-                         .eps = r->how->eps,
-                         .manhattan = r->how->manhattan,
-                         .q = TEGU_ARRAY(r->env->scratch, double,
-                                         (size_t)(r->extent * r->width))};
+    *s = (tegu_subspace){
+        .scratch = r->env->scratch,
+        .unit = r->unit,
+        .extent = r->extent,
+        .width = width,
+        .stats = stats,
+        .seed = r->how->seed + index,
+        .eps = r->how->eps,
+        .manhattan = r->how->manhattan,
+        .q = TEGU_ARRAY(r->env->scratch, double, (size_t)(r->extent * width))};
     if (!r->how->provider->find(s))
         return false;
-    return orthonormality(r, s->q) < 1e-8 ||
+    return orthonormality(s) < 1e-8 ||
            tegu_error(r->unit->diag, tegu_loc_none(), TEGU_E_INTERNAL,
                       "the basis of provider '%s' is not orthonormal",
                       r->how->provider->name);
+}
+
+/* That of the width asked for, where it is another and there are statistics to
+ * tell them apart by. */
+static bool find_asked(reducer *r, const tegu_site_stats *stats, uint32_t index,
+                       const tegu_subspace *taken, tegu_subspace *asked)
+{
+    *asked = *taken;
+    return r->asked == r->width || !r->how->provider->needs_stats ||
+           find_subspace(r, stats, index, r->asked, asked);
 }
 
 static bool reduce_shared(reducer *r)
@@ -398,7 +404,7 @@ static bool reduce_shared(reducer *r)
         TEGU_ARRAY(r->env->scratch, tegu_site_stats, r->places.count);
     bool seen = r->how->provider->needs_stats;
     tegu_site_stats all = {0};
-    tegu_subspace s;
+    tegu_subspace s, asked;
     uint32_t count = 0;
 
     while (count < r->places.count && r->places.data[count].value)
@@ -407,12 +413,13 @@ static bool reduce_shared(reducer *r)
         return false;
     if (seen)
         all = merge(r, stats, count);
-    if (!find_subspace(r, &all, 0, &s))
+    if (!find_subspace(r, &all, 0, r->width, &s) ||
+        !find_asked(r, &all, 0, &s, &asked))
         return false;
     for (uint32_t i = 0; i < r->places.count; i++) {
         r->places.data[i].basis = (tegu_basis){1, r->width, s.q, r->reduced};
         if (r->places.data[i].value)
-            note_figures(r, &r->places.data[i], &s,
+            note_figures(r, &r->places.data[i], &s, &asked,
                          seen ? stats[i].gram : NULL);
     }
     return true;
@@ -424,14 +431,18 @@ static bool reduce_each(reducer *r)
         place *at = &r->places.data[i];
         tegu_site_stats stats = {0};
         bool seen = r->how->provider->needs_stats;
-        tegu_subspace s;
+        tegu_subspace s, asked;
         if (!at->value)
             continue;
         if (seen && !observe(r, at, &stats))
             return false;
-        if (!find_subspace(r, &stats, i, &s))
+        if (!find_subspace(r, &stats, i, r->width, &s))
             return false;
-        note_figures(r, at, &s, seen ? stats.gram : NULL);
+        tegu_mark mark = tegu_arena_mark(r->env->scratch);
+        if (!find_asked(r, &stats, i, &s, &asked))
+            return false;
+        note_figures(r, at, &s, &asked, seen ? stats.gram : NULL);
+        tegu_arena_release(r->env->scratch, mark);
         at->basis = (tegu_basis){i + 1, r->width, s.q, r->reduced};
     }
     return true;
@@ -473,6 +484,35 @@ static bool measure(reducer *r)
     return ok;
 }
 
+static const tegu_figure *find_figure(const place *at, const char *name)
+{
+    for (uint32_t i = 0; i < at->count; i++)
+        if (!strcmp(at->figures[i].name, name))
+            return &at->figures[i];
+    return NULL;
+}
+
+/* One line about all sites. */
+static void report_rounding(const reducer *r)
+{
+    const char *pass = tegu_options_pass(r->env->options);
+    double cost = 0, count = 0;
+    for (uint32_t i = 0; i < r->places.count; i++) {
+        const tegu_figure *f = find_figure(&r->places.data[i], "rounding_cost");
+        cost += f ? f->value : 0;
+        count += f != NULL;
+    }
+    tegu_text_printf(r->env->report,
+                     "%s: width %" PRId64 " rounded to %" PRId64
+                     ", a multiple of %" PRId64,
+                     pass, r->asked, r->width, r->multiple);
+    if (count > 0)
+        tegu_text_printf(r->env->report,
+                         ": kept energy %+.3g %% (mean of the sites)",
+                         100 * (0 - cost) / count);
+    tegu_text_add(r->env->report, "\n", 1);
+}
+
 static bool report(reducer *r)
 {
     if (r->how->measure && r->env->calibration && !measure(r))
@@ -482,6 +522,8 @@ static bool report(reducer *r)
             tegu_report_site(r->env, r->places.data[i].name,
                              r->places.data[i].figures,
                              r->places.data[i].count);
+    if (r->multiple > 1)
+        report_rounding(r);
     return true;
 }
 
@@ -505,8 +547,7 @@ static tegu_outcome reduce_between(reducer *r)
     tegu_intermediate how = {.axis = r->how->axis,
                              .keep = r->how->keep,
                              .method = "obs",
-                             .round =
-                                 r->how->round ? r->how->round : r->env->lanes,
+                             .round = r->multiple,
                              .sequential = false};
     return tegu_reduce_intermediate(r->unit, r->env, &how);
 }

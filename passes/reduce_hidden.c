@@ -11,7 +11,8 @@ tegu_outcome tegu_pass_reduce_hidden(tegu_unit *unit, tegu_pass_env *env)
         .axis = tegu_option_text(env->options, "axis"),
         .keep = tegu_option_float(env->options, "keep"),
         .method = tegu_option_text(env->options, "method"),
-        .round = tegu_option_int(env->options, "round"),
+        .round =
+            tegu_pass_multiple(env, tegu_option_int(env->options, "round")),
         .sequential = tegu_option_bool(env->options, "sequential"),
     };
 

@@ -212,7 +212,7 @@ static void print_site_chart(tegu_text *out, const tegu_site_rows *sites,
                              uint32_t variant)
 {
     const tegu_site_row *row = &sites->data[first];
-    double most = 0, least = INFINITY, width = 280.0 / (end - first);
+    double most = -INFINITY, least = INFINITY, width = 280.0 / (end - first);
     for (uint32_t i = first; i < end; i++) {
         double value = sites->data[i].figures[figure].value;
         most = fmax(most, value);
@@ -220,20 +220,24 @@ static void print_site_chart(tegu_text *out, const tegu_site_rows *sites,
     }
     if (!(most > least) || isinf(most)) /* nothing to see */
         return;
+    range r = {fmin(least, 0), fmax(most, 0)};
+    double zero = place(r, 0, 115, 25);
     tegu_text_printf(out,
                      "<svg width=\"300\" height=\"120\" role=\"img\"><text "
                      "x=\"0\" y=\"14\"><tspan font-weight=\"bold\">%c: ",
                      'A' + (int)(variant % 26));
     escape_html(out, row->pass);
-    tegu_text_printf(out, "</tspan> %s, up to %.4g</text>\n",
-                     row->figures[figure].name, most);
+    tegu_text_printf(out, "</tspan> %s, %.4g to %.4g</text>\n",
+                     row->figures[figure].name, least, most);
     for (uint32_t i = first; i < end; i++) {
-        double value = fmax(sites->data[i].figures[figure].value, 0);
+        double value = sites->data[i].figures[figure].value;
+        double top = place(r, fmax(value, 0), 115, 25);
         tegu_text_printf(out,
                          "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" "
                          "height=\"%.1f\" fill=\"%s\"><title>",
-                         (i - first) * width, 115 - 90 * value / most,
-                         fmax(width - 2, 1), 90 * value / most,
+                         (i - first) * width, top, fmax(width - 2, 1),
+                         value < 0 ? place(r, value, 115, 25) - zero
+                                   : zero - top,
                          colours[variant % COLOURS]);
         escape_html(out, sites->data[i].site);
         tegu_text_printf(out, " %.5g</title></rect>\n", value);

@@ -177,7 +177,7 @@ static void print_adapters(tegu_text *out, const tegu_unit *unit)
 {
     for (uint32_t i = 1; i < unit->adapters.count; i++) {
         tegu_text_printf(out, "adapter %s ", unit->adapters.data[i].name);
-        print_double(out, unit->adapters.data[i].scale);
+        print_number(out, unit->adapters.data[i].scale, false);
         put(out, "\n");
     }
 }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* prune_heads.c - drops whole attention heads and repairs what reads them.
  *
- * Takes attentions of entry `step` whose queries, keys and values each come
- * from a linear of their own, by reshape, rope and append, and whose result
- * one linear reads.  Heads that share keys and values go together: rows of q,
- * k and v, a slice of the caches.  The reader is repaired by least squares
- * over the heads that stay (obs.h); greedily that group goes whose loss after
- * the repair is least.  Other arrangements are refused by name.
+ * Takes attentions of entry `step` whose queries, keys and values come from
+ * linears, each its own or slices of joint ones (GPT-2's c_attn), by reshape,
+ * rope and append, and whose result one linear reads.  Heads that share keys
+ * and values go together: rows of q, k and v, a slice of the caches.  The
+ * reader is repaired by least squares over the heads that stay (obs.h);
+ * greedily that group goes whose loss after the repair is least.  Other
+ * arrangements are refused by name.
  */
 #include "passes/intermediate.h"
 #include "passes/obs.h"
@@ -20,6 +21,8 @@
 typedef struct heads {
     tegu_value attention;
     tegu_value linears[3];       /* of q, k, v */
+    int64_t starts[3];           /* of their rows in a joint linear */
+    bool joint[3];               /* sliced from it */
     const char *states[3];       /* caches of k, v; NULL: none */
     int64_t count, groups, size; /* query heads, kv heads, head_dim */
     tegu_region region;          /* reader and q, as a hidden layer */
@@ -34,6 +37,7 @@ typedef struct pruning {
     const uint32_t *uses;
     const bool *constant;
     TEGU_VEC(heads) found;
+    TEGU_VEC(const char *) names; /* of the parameters that are cut */
     TEGU_VEC(tegu_replacement) replacements;
 } pruning;
 
@@ -46,31 +50,86 @@ static bool refuse(const pruning *p, const tegu_node *node, const char *why)
                       tegu_op_get(node->op)->text, why);
 }
 
+/* A slice of the last axis alone, without steps. */
+static bool slices_columns(const pruning *p, const tegu_node *node)
+{
+    const tegu_type *from = tegu_graph_type(p->g, node->inputs[0]);
+    const int64_t *start = tegu_node_attr(node, "start")->as.ints.data;
+    const int64_t *step = tegu_node_attr(node, "step")->as.ints.data;
+    uint32_t last = node->type->rank - 1;
+
+    for (uint32_t k = 0; k <= last; k++)
+        if (step[k] != 1 ||
+            (k < last &&
+             (start[k] || !tegu_dim_equal(from->dims[k], node->type->dims[k]))))
+            return false;
+    return start[last] >= 0;
+}
+
+/* One step back from an attention's operand at v; 0 after reporting. */
+static tegu_value step_back(const pruning *p, heads *h, uint32_t operand,
+                            tegu_value v)
+{
+    const tegu_node *node = tegu_graph_node(p->g, v);
+    const tegu_node *from;
+
+    switch ((int)node->op) {
+    case TEGU_OP_APPEND:
+        from = tegu_graph_node(p->g, node->inputs[0]);
+        h->states[operand] = tegu_node_text(from, "name");
+        return node->inputs[1];
+    case TEGU_OP_ROPE:
+    case TEGU_OP_RESHAPE: return node->inputs[0];
+    case TEGU_OP_SLICE:
+        from = tegu_graph_node(p->g, node->inputs[0]);
+        if (from->op != TEGU_OP_LINEAR || !slices_columns(p, node))
+            break;
+        h->joint[operand] = true;
+        h->starts[operand] =
+            tegu_node_attr(node, "start")->as.ints.data[node->type->rank - 1];
+        return node->inputs[0];
+    default: break;
+    }
+    refuse(p, node, "stands between a linear and the attention");
+    return 0;
+}
+
 /* From an attention's operand back to the linear that makes it. */
 static bool trace(const pruning *p, heads *h, uint32_t operand)
 {
     tegu_value v = tegu_graph_node(p->g, h->attention)->inputs[operand];
 
-    for (;;) {
+    while (v && tegu_graph_node(p->g, v)->op != TEGU_OP_LINEAR) {
         const tegu_node *node = tegu_graph_node(p->g, v);
-        uint32_t readers = node->op == TEGU_OP_APPEND ? 2 : 1;
-        if (p->uses[v] != readers)
+        if (p->uses[v] != (node->op == TEGU_OP_APPEND ? 2 : 1))
             return refuse(p, node, "has other readers");
-        if (node->op == TEGU_OP_LINEAR) {
-            h->linears[operand] = v;
-            return p->constant[node->inputs[1]] ||
-                   refuse(p, node, "has a computed weight");
-        }
-        if (node->op == TEGU_OP_APPEND) {
-            const tegu_node *state = tegu_graph_node(p->g, node->inputs[0]);
-            h->states[operand] = tegu_node_text(state, "name");
-            v = node->inputs[1];
-        } else if (node->op == TEGU_OP_ROPE || node->op == TEGU_OP_RESHAPE) {
-            v = node->inputs[0];
-        } else {
-            return refuse(p, node, "stands between a linear and the attention");
-        }
+        v = step_back(p, h, operand, v);
     }
+    h->linears[operand] = v;
+    return v && (p->constant[tegu_graph_node(p->g, v)->inputs[1]] ||
+                 refuse(p, tegu_graph_node(p->g, v), "has a computed weight"));
+}
+
+/* Linears serve this attention alone, and slices of one do not overlap. */
+static bool check_linears(const pruning *p, const heads *h)
+{
+    for (uint32_t i = 0; i < 3; i++) {
+        const tegu_node *node = tegu_graph_node(p->g, h->linears[i]);
+        int64_t size = (i ? h->groups : h->count) * h->size;
+        uint32_t readers = 0;
+        for (uint32_t k = 0; k < 3; k++) {
+            readers += h->linears[k] == h->linears[i];
+            if (k != i && h->linears[k] == h->linears[i] &&
+                h->starts[k] >= h->starts[i] &&
+                h->starts[k] < h->starts[i] + size)
+                return refuse(p, node,
+                              "makes several operands of the same "
+                              "rows");
+        }
+        if (p->uses[h->linears[i]] != readers)
+            return refuse(p, node, "has other readers");
+    }
+    return true;
 }
 
 /* The only reader of v; 0: none, or several. */
@@ -94,34 +153,54 @@ static const char *param_name(const pruning *p, tegu_value v)
     return node->op == TEGU_OP_PARAM ? tegu_node_text(node, "name") : NULL;
 }
 
-/* The reader's weight and bias, and those of q, as a hidden layer. */
-static bool describe(const pruning *p, heads *h, tegu_value reader)
+static bool is_taken(const pruning *p, const char *name)
+{
+    for (uint32_t i = 0; i < p->names.count; i++)
+        if (p->names.data[i] == name)
+            return true;
+    return false;
+}
+
+/* The parameters of a linear must be its own: nobody else is cut. */
+static bool claim(pruning *p, tegu_value linear)
+{
+    const tegu_node *node = tegu_graph_node(p->g, linear);
+
+    for (uint32_t i = 1; i < node->input_count; i++) {
+        const char *name = param_name(p, node->inputs[i]);
+        if (!name)
+            return refuse(p, node, "has adapters; fold-adapters comes first");
+        if (is_taken(p, name))
+            return refuse(p, node, "shares its weight with another");
+        tegu_vec_push(p->env->scratch, &p->names, name);
+    }
+    return true;
+}
+
+/* The reader as that of a hidden layer. */
+static bool describe(pruning *p, heads *h, tegu_value reader)
 {
     const tegu_node *o = tegu_graph_node(p->g, reader);
-    const tegu_node *q = tegu_graph_node(p->g, h->linears[0]);
-    tegu_region *r = &h->region;
 
-    *r = (tegu_region){.graph = p->g,
-                       .reader = reader,
-                       .input = o->inputs[0],
-                       .map = o->inputs[1],
-                       .axes = {1, -1},
-                       .experts = 1,
-                       .input_experts = -1,
-                       .weight = param_name(p, o->inputs[1]),
-                       .bias = o->input_count > 2 ? param_name(p, o->inputs[2])
-                                                  : NULL,
-                       .width = h->count * h->size,
-                       .loc = o->loc};
-    for (uint32_t i = 1; i < q->input_count; i++) {
-        tegu_region_part part = {
-            param_name(p, q->inputs[i]), q->inputs[i], {0, -1}};
-        if (!part.name)
-            return refuse(p, q, "has adapters; fold-adapters comes first");
-        tegu_vec_push(p->env->scratch, &r->parts, part);
+    h->region = (tegu_region){
+        .graph = p->g,
+        .reader = reader,
+        .input = o->inputs[0],
+        .map = o->inputs[1],
+        .axes = {1, -1},
+        .experts = 1,
+        .input_experts = -1,
+        .weight = param_name(p, o->inputs[1]),
+        .bias = o->input_count > 2 ? param_name(p, o->inputs[2]) : NULL,
+        .width = h->count * h->size,
+        .loc = o->loc};
+    for (uint32_t i = 0; i < 3; i++) {
+        bool again = (i > 0 && h->linears[i] == h->linears[0]) ||
+                     (i > 1 && h->linears[i] == h->linears[1]);
+        if (!again && !claim(p, h->linears[i]))
+            return false;
     }
-    return (r->weight && (o->input_count < 3 || r->bias)) ||
-           refuse(p, o, "has adapters; fold-adapters comes first");
+    return claim(p, reader);
 }
 
 static bool find_heads(pruning *p, tegu_value v)
@@ -145,7 +224,7 @@ static bool find_heads(pruning *p, tegu_value v)
     if (!reader || tegu_graph_node(p->g, reader)->op != TEGU_OP_LINEAR ||
         !p->constant[tegu_graph_node(p->g, reader)->inputs[1]])
         return refuse(p, node, "is not read by one linear alone");
-    if (!describe(p, &h, reader))
+    if (!check_linears(p, &h) || !describe(p, &h, reader))
         return false;
     tegu_vec_push(p->env->scratch, &p->found, h);
     return true;
@@ -243,57 +322,104 @@ static const char *first_name(const pruning *p, tegu_dim dim, const char *none)
     return tegu_format(p->env->scratch, "%.*s", (int)size - 1, name);
 }
 
-static void replaced(pruning *p, const char *name)
-{
-    tegu_replacement one = {.name = name};
+/* What a linear's rows become. */
+typedef struct rows {
+    bool *kept;    /* [count] */
+    int64_t count; /* before */
+    tegu_dim dim;  /* after */
+    const tegu_slicing *slices;
+    uint32_t slice_count;
+} rows;
 
-    tegu_vec_push(p->env->scratch, &p->replacements, one);
-}
-
-/* Rows of a key or value weight (or bias) of the groups alive. */
-static bool cut_rows(pruning *p, const heads *h, tegu_value v, tegu_dim dim,
-                     const bool *alive)
+/* Cuts a weight or bias of a linear. */
+static bool cut_rows(pruning *p, tegu_value v, const rows *r)
 {
     tegu_arena *scratch = p->env->scratch;
-    const char *name = param_name(p, v);
     tegu_type type = *tegu_graph_type(p->g, v);
-    int64_t row = tegu_type_elements(&type) / (h->groups * h->size), n = 0;
-    double *data, *to;
+    int64_t row = tegu_type_elements(&type) / r->count, n = 0;
+    double *data = tegu_constant_read(p->g, v, scratch);
+    double *to = tegu_arena_array(scratch, (size_t)r->dim.offset,
+                                  (size_t)row * sizeof(double));
+    tegu_replacement one = {.name = param_name(p, v),
+                            .slices = r->slices,
+                            .slice_count = r->slice_count};
 
-    if (!name)
-        return refuse(p, tegu_graph_node(p->g, v),
-                      "adapts a weight; fold-adapters comes first");
-    data = tegu_constant_read(p->g, v, scratch);
     if (!data)
         return false;
-    to = tegu_arena_array(scratch, (size_t)dim.offset,
-                          (size_t)row * sizeof(double));
-    for (int64_t i = 0; i < h->groups * h->size; i++)
-        if (alive[i / h->size])
+    for (int64_t i = 0; i < r->count; i++)
+        if (r->kept[i])
             memcpy(to + n++ * row, data + i * row, (size_t)row * sizeof *to);
-    type.dims[0] = dim;
-    tegu_param_store(p->unit, name, &type, to);
-    replaced(p, name);
+    type.dims[0] = r->dim;
+    tegu_param_store(p->unit, one.name, &type, to);
+    tegu_vec_push(scratch, &p->replacements, one);
     return true;
 }
 
-static bool cut_keys(pruning *p, const heads *h, uint32_t operand,
-                     tegu_dim groups, const bool *alive)
+/* The rows of the linear of operand `first` when the groups alive stay, and
+ * where its operands begin then; dims: of q, k and v. */
+static rows choose_rows(const pruning *p, const heads *h, uint32_t first,
+                        const bool *alive, const tegu_dim dims[3])
 {
-    const tegu_node *linear = tegu_graph_node(p->g, h->linears[operand]);
-    tegu_state *state;
+    tegu_arena *scratch = p->env->scratch;
+    const tegu_node *linear = tegu_graph_node(p->g, h->linears[first]);
+    tegu_slicing *slices = TEGU_ARRAY(scratch, tegu_slicing, 3);
+    rows r = {.count = tegu_graph_type(p->g, linear->inputs[1])->dims[0].offset,
+              .dim = dims[first],
+              .slices = slices};
 
-    for (uint32_t i = 1; i < linear->input_count; i++)
-        if (!cut_rows(p, h, linear->inputs[i],
-                      tegu_dim_times(groups, h->within), alive))
-            return false;
-    if (h->states[operand]) {
-        state = tegu_unit_find_state(p->unit, h->states[operand]);
+    r.kept = TEGU_ARRAY(scratch, bool, (size_t)r.count);
+    memset(r.kept, true, (size_t)r.count);
+    for (uint32_t k = first; k < 3; k++) {
+        int64_t block = (k ? 1 : h->count / h->groups) * h->size;
+        if (h->linears[k] != h->linears[first])
+            continue;
+        for (int64_t i = 0; i < h->groups * block; i++)
+            r.kept[h->starts[k] + i] = alive[i / block];
+        if (h->joint[k])
+            slices[r.slice_count++] =
+                (tegu_slicing){.was = h->starts[k], .dim = dims[k]};
+    }
+    r.dim.offset = 0;
+    for (int64_t i = 0; i < r.count; i++)
+        r.dim.offset += r.kept[i];
+    for (uint32_t k = 0; k < r.slice_count; k++)
+        for (int64_t i = 0; i < slices[k].was; i++)
+            slices[k].now += r.kept[i];
+    return r;
+}
+
+/* Cuts the linears of q, k and v, each once, and the caches. */
+static bool cut_operands(pruning *p, const heads *h, const bool *alive,
+                         tegu_dim all, tegu_dim groups)
+{
+    tegu_dim keys = tegu_dim_times(groups, h->within);
+    const tegu_dim dims[] = {tegu_dim_times(all, h->within), keys, keys};
+
+    for (uint32_t k = 0; k < 3; k++) {
+        const tegu_node *linear = tegu_graph_node(p->g, h->linears[k]);
+        bool again = (k > 0 && h->linears[k] == h->linears[0]) ||
+                     (k > 1 && h->linears[k] == h->linears[1]);
+        rows r = choose_rows(p, h, k, alive, dims);
+        for (uint32_t i = 1; !again && i < linear->input_count; i++)
+            if (!cut_rows(p, linear->inputs[i], &r))
+                return false;
+        if (!h->states[k])
+            continue;
+        tegu_state *state = tegu_unit_find_state(p->unit, h->states[k]);
         tegu_type type = *state->type;
         type.dims[1] = groups;
         state->type = tegu_unit_type(p->unit, &type);
     }
     return true;
+}
+
+static void report(const pruning *p, const heads *h, int64_t kept, double loss)
+{
+    const tegu_figure figures[] = {{"heads", (double)h->count},
+                                   {"kept", (double)kept},
+                                   {"relative_error", loss}};
+
+    tegu_report_site(p->env, h->region.weight, figures, 3);
 }
 
 static bool cut_attention(pruning *p, const heads *h, const tegu_hidden *hidden,
@@ -315,19 +441,14 @@ static bool cut_attention(pruning *p, const heads *h, const tegu_hidden *hidden,
     if (!tegu_hidden_repair(hidden, kept, count, scratch, cut) ||
         !tegu_hidden_cut(p->unit, hidden, tegu_dim_times(all, h->within), kept,
                          count, cut, NULL, scratch) ||
-        !cut_keys(p, h, 1, groups, alive) || !cut_keys(p, h, 2, groups, alive))
+        !cut_operands(p, h, alive, all, groups))
         return false;
     list = tegu_hidden_replaced(hidden, scratch, &n);
     for (uint32_t i = 0; i < n; i++)
         tegu_vec_push(scratch, &p->replacements, list[i]);
-    const tegu_figure figures[] = {
-        {"heads", (double)h->count},
-        {"kept", (double)(left * each)},
-        {"relative_error",
-         tegu_cut_loss(hidden->out, hidden->inputs, hidden->map, hidden->gram,
-                       cut, kept, count, scratch)},
-    };
-    tegu_report_site(p->env, h->region.weight, figures, 3);
+    report(p, h, left * each,
+           tegu_cut_loss(hidden->out, hidden->inputs, hidden->map, hidden->gram,
+                         cut, kept, count, scratch));
     return true;
 }
 
@@ -342,6 +463,10 @@ static bool prune(pruning *p, const heads *h, const tegu_site_stats *stats)
     tegu_hidden hidden;
 
     memset(alive, true, (size_t)h->groups);
+    if (left == h->groups) { /* nothing to repair */
+        report(p, h, h->count, 0);
+        return true;
+    }
     return tegu_hidden_open(&h->region, stats, scratch, &hidden) &&
            choose(p, h, &hidden, left, alive) &&
            cut_attention(p, h, &hidden, left, alive);

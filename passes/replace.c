@@ -4,8 +4,8 @@
  * Takes a unit whose parameters have new types and data, and the graphs that
  * still read the old ones.  Produces graphs of the new types: a rewrite that
  * lets every type be inferred again, drops the adapters on changed weights,
- * turns a linear by a factored weight into two, and lets states and reshapes
- * of heads follow.
+ * turns a linear by a factored weight into two, and lets states, slices and
+ * reshapes of heads follow.
  */
 #include "passes/replace.h"
 #include "passes/adapted.h"
@@ -174,6 +174,41 @@ static tegu_value build_state(tegu_graph *g, const tegu_node *node)
                       tegu_unit_find_state(g->unit, name)->type);
 }
 
+/* How a slice of a linear's last axis follows its weight; NULL: it does not. */
+static const tegu_slicing *slicing_of(const tegu_rewriter *rw,
+                                      const tegu_node *slice)
+{
+    const tegu_node *linear = tegu_graph_node(rw->from, slice->inputs[0]);
+    const tegu_replacement *r = linear->op == TEGU_OP_LINEAR
+                                    ? replacement_of(rw, linear->inputs[1])
+                                    : NULL;
+    const int64_t *start = tegu_node_attr(slice, "start")->as.ints.data;
+
+    for (uint32_t i = 0; r && i < r->slice_count; i++)
+        if (r->slices[i].was == start[slice->type->rank - 1])
+            return &r->slices[i];
+    return NULL;
+}
+
+static tegu_value build_slice(tegu_rewriter *rw, const tegu_node *node,
+                              const tegu_slicing *to)
+{
+    tegu_unit *unit = rw->into->unit;
+    const tegu_attr *list = tegu_node_attr(node, "start");
+    int64_t start[TEGU_MAX_RANK];
+    tegu_type type = *node->type;
+
+    memcpy(start, list->as.ints.data, type.rank * sizeof *start);
+    start[type.rank - 1] = to->now;
+    type.dims[type.rank - 1] = to->dim;
+    tegu_attr attrs[] = {
+        tegu_attr_of_ints(unit, TEGU_OP_SLICE, "start", start, type.rank),
+        *tegu_node_attr(node, "step")};
+    return tegu_build(rw->into, node->loc, TEGU_OP_SLICE, 1,
+                      &rw->map[node->inputs[0]], 2, attrs,
+                      tegu_unit_type(unit, &type));
+}
+
 /* True when the node's first input has another type than it had. */
 static bool input_changed(const tegu_rewriter *rw, const tegu_node *node)
 {
@@ -182,16 +217,35 @@ static bool input_changed(const tegu_rewriter *rw, const tegu_node *node)
         tegu_graph_type(rw->into, rw->map[node->inputs[0]]));
 }
 
+/* The new weight has the adapter in it, which must not be one to switch. */
+static tegu_value drop_adapter(tegu_rewriter *rw, const tegu_node *node,
+                               const tegu_replacement *r)
+{
+    uint32_t owner = tegu_graph_adapter(rw->from, node->inputs[1]);
+
+    if (!owner)
+        return rw->map[node->inputs[0]];
+    tegu_error(rw->into->unit->diag, node->loc, TEGU_E_UNSUPPORTED,
+               "'%s' is made anew with adapter '%s' in it, which then cannot "
+               "be kept apart: fold adapters, or leave the pass out",
+               r->name, rw->into->unit->adapters.data[owner].name);
+    return 0;
+}
+
 static tegu_value visit(tegu_rewriter *rw, tegu_value v)
 {
     const tegu_node *node = tegu_graph_node(rw->from, v);
     const tegu_replacement *r;
+    const tegu_slicing *slicing =
+        node->op == TEGU_OP_SLICE ? slicing_of(rw, node) : NULL;
 
+    if (slicing)
+        return build_slice(rw, node, slicing);
     if (node->op == TEGU_OP_PARAM && (r = replacement_of(rw, v)) != NULL &&
         !r->inner)
         return build_param(rw->into, node->loc, r->name);
-    if (tegu_node_is_adapted(node) && replacement_of(rw, v))
-        return rw->map[node->inputs[0]];
+    if (tegu_node_is_adapted(node) && (r = replacement_of(rw, v)) != NULL)
+        return drop_adapter(rw, node, r);
     if (node->op == TEGU_OP_LINEAR &&
         (r = replacement_of(rw, node->inputs[1])) != NULL && r->inner)
         return build_factored(rw, node, r);

@@ -5,13 +5,22 @@
 
 #include "passes/pass.h"
 
+/* Rows of a weight of which some have gone: what was sliced from row `was` on
+ * begins at `now` and has dimension `dim`. */
+typedef struct tegu_slicing {
+    int64_t was, now;
+    tegu_dim dim;
+} tegu_slicing;
+
 /* A weight changed: `name` keeps its name with new type and data
  * (tegu_param_store), or, with `inner`, gives way to the product outer inner
  * of two parameters [out, k], [k, in].  Adapters on it are dropped: they are
- * in the new data. */
+ * in the new data.  Slices of what linears make of it follow `slices`. */
 typedef struct tegu_replacement {
     const char *name;
     const char *inner, *outer; /* NULL: the parameter itself */
+    const tegu_slicing *slices;
+    uint32_t slice_count;
 } tegu_replacement;
 
 /* Elements of constant value v of a graph as f64, in `arena`, with adapters

@@ -76,7 +76,8 @@ typedef struct budget {
 typedef struct trial {
     double stream;
     double size;
-    int64_t *sizes; /* of the sites */
+    double elements; /* that the sites were to have */
+    int64_t *sizes;  /* of the sites */
     tegu_verdict verdict;
 } trial;
 
@@ -130,9 +131,8 @@ static void read_axes(budget *b)
     const char *name = tegu_option_text(b->env->options, "axis");
     tegu_axis_id axis = tegu_unit_find_axis(b->unit, name);
 
-    b->round = tegu_option_int(b->env->options, "round");
-    if (b->round == 0)
-        b->round = b->env->lanes;
+    b->round =
+        tegu_pass_multiple(b->env, tegu_option_int(b->env->options, "round"));
     if (!strcmp(name, "none"))
         return;
     b->axis = name;
@@ -167,11 +167,11 @@ static double weight_size(const budget *b)
 }
 
 /* The part of the residual axis that a stream really leaves. */
-static double residual_of(const budget *b, double stream)
+static double residual_of(const budget *b, double stream, int64_t round)
 {
     if (stream >= 1 || !b->extent)
         return 1;
-    return (double)tegu_kept_width(b->extent, stream, b->round) /
+    return (double)tegu_kept_width(b->extent, stream, round) /
            (double)b->extent;
 }
 
@@ -210,7 +210,7 @@ static bool check_reach(budget *b)
     for (uint32_t i = 0; i < b->sites.list.count; i++)
         sizes[i] = b->sites.list.data[i].round;
     for (int i = 0; i < (b->axis ? STREAMS : 1); i++) {
-        double residual = residual_of(b, streams[i]);
+        double residual = residual_of(b, streams[i], b->round);
         b->sites.residual = residual;
         nearest = fmin(nearest, tegu_sites_elements(&b->sites, sizes) +
                                     residual * b->rest);
@@ -293,7 +293,8 @@ static bool try_size(const budget *b, trial *t)
 
     for (int i = 0; i < CORRECTIONS; i++) {
         double wanted, least;
-        tegu_sites_allocate(&b->sites, most / unit - rest, t->sizes);
+        t->elements = most / unit - rest;
+        tegu_sites_allocate(&b->sites, t->elements, t->sizes);
         wanted = unit * (tegu_sites_elements(&b->sites, t->sizes) + rest);
         least = i + 1 < CORRECTIONS ? wanted - slack * b->whole : 0;
         if (!try_sizes(b, t, least, most))
@@ -318,6 +319,7 @@ static bool try_perplexity(const budget *b, double size, trial *t)
     t->size = INFINITY;
     for (int i = 0; i <= BISECTIONS; i++) {
         double elements = i == 0 ? high : (low + high) / 2;
+        next.elements = elements;
         tegu_sites_allocate(&b->sites, elements, next.sizes);
         if (!try_sizes(b, &next, 0, INFINITY))
             return false;
@@ -416,7 +418,7 @@ static bool search(budget *b, trial *best)
     for (int i = 0; i < (b->axis ? STREAMS : 1); i++) {
         tegu_mark mark = tegu_arena_mark(b->env->scratch);
         t.stream = streams[i];
-        b->sites.residual = residual_of(b, t.stream);
+        b->sites.residual = residual_of(b, t.stream, b->round);
         if (!(b->kind == BUDGET_PPL ? try_perplexity(b, best->size, &t)
                                     : try_size(b, &t)))
             return false;
@@ -433,19 +435,97 @@ static bool search(budget *b, trial *best)
     return meets(b, best) || refuse(b, best->size);
 }
 
+/* --- the report --- */
+
+/* What rounding did to a model. */
+typedef struct rounding {
+    double weights;    /* more than without */
+    double divergence; /* predicted from the sites' errors, more than without */
+} rounding;
+
+/* The sizes that the sites of the trial would have had without rounding. */
+static int64_t *unrounded_sizes(const budget *b, tegu_sites *sites,
+                                const trial *t)
+{
+    uint32_t count = sites->list.count;
+    int64_t *sizes = TEGU_ARRAY(b->env->scratch, int64_t, count + 1);
+
+    sites->list.data = tegu_arena_copy(b->env->scratch, sites->list.data,
+                                       count * sizeof *sites->list.data);
+    for (uint32_t i = 0; i < count; i++)
+        sites->list.data[i].round = 1;
+    tegu_sites_allocate(sites, t->elements, sizes);
+    return sizes;
+}
+
+static void report_site(const budget *b, uint32_t i, const trial *t,
+                        double residual, const int64_t *plain, rounding *all)
+{
+    const tegu_site *site = &b->sites.list.data[i];
+    int64_t size = t->sizes[i];
+    tegu_figure figures[7] = {
+        {site->is_hidden ? "width" : "rank", (double)size},
+        {"of", (double)site->full},
+        {"relative_error", site->lost[size]},
+        {"sensitivity", site->sensitivity},
+    };
+    uint32_t count = 4;
+
+    if (b->round > 1) {
+        double cost = site->lost[size] - site->lost[plain[i]];
+        double weights = tegu_site_elements(site, residual, size) -
+                         tegu_site_elements(site, residual, plain[i]);
+        figures[count++] = (tegu_figure){"unrounded", (double)plain[i]};
+        figures[count++] = (tegu_figure){"rounding_cost", cost};
+        figures[count++] = (tegu_figure){"rounding_weights", weights};
+        all->divergence += site->sensitivity * cost;
+        all->weights += weights;
+    }
+    tegu_report_site(b->env, site->weight, figures, count);
+}
+
+/* Weights that the residual width's rounding adds; the sites are linear in
+ * it. */
+static double residual_weights(const budget *b, tegu_sites *sites,
+                               const trial *t)
+{
+    double more =
+        residual_of(b, t->stream, b->round) - residual_of(b, t->stream, 1);
+    double whole, none;
+
+    sites->residual = 1;
+    whole = tegu_sites_elements(sites, t->sizes);
+    sites->residual = 0;
+    none = tegu_sites_elements(sites, t->sizes);
+    return more * (whole - none + b->rest);
+}
+
+static void report(const budget *b, const trial *t)
+{
+    tegu_sites sites = b->sites;
+    double residual = residual_of(b, t->stream, b->round);
+    rounding all = {0, 0};
+    const int64_t *plain;
+
+    sites.residual = residual;
+    plain = unrounded_sizes(b, &sites, t);
+    for (uint32_t i = 0; i < b->sites.list.count; i++)
+        report_site(b, i, t, residual, plain, &all);
+    if (b->round <= 1)
+        return;
+    all.weights += residual_weights(b, &sites, t);
+    tegu_text_printf(b->env->report,
+                     "budget: sizes rounded to multiples of %lld: %+.0f "
+                     "weights (%+.2g %%), predicted divergence %+.2g\n",
+                     (long long)b->round, all.weights,
+                     100 * all.weights * weight_size(b) / b->whole,
+                     all.divergence);
+}
+
 /* Makes the model that was best, and reports every site. */
 static bool make(const budget *b, const trial *best)
 {
-    for (uint32_t i = 0; i < b->sites.list.count; i++) {
-        const tegu_site *site = &b->sites.list.data[i];
-        const tegu_figure figures[] = {
-            {site->is_hidden ? "width" : "rank", (double)best->sizes[i]},
-            {"of", (double)site->full},
-            {"relative_error", site->lost[best->sizes[i]]},
-            {"sensitivity", site->sensitivity},
-        };
-        tegu_report_site(b->env, site->weight, figures, 4);
-    }
+    report(b, best);
     return reduce(b, b->unit, best, b->env);
 }
 

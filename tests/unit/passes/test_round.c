@@ -197,11 +197,51 @@ static void the_cost_is_the_difference_of_two_reductions(void **state)
     }
 }
 
+/* 64 weights beside the layer and 16 per element: 0.8 of 192 leave 5. */
+static void a_budget_states_weights_and_errors_of_rounding(void **state)
+{
+    static const struct {
+        const char *round;
+        int lanes, taken;
+        const char *line;
+    } budgets[] = {
+        {"4", 16, 4, "multiples of 4: -16 weights (-8.3 %), predicted "},
+        {"3", 16, 3, "multiples of 3: -32 weights (-17 %), predicted "},
+        {"0", 2, 4, "multiples of 2: -16 weights (-8.3 %), predicted "},
+        {"5", 16, 5, "multiples of 5: +0 weights (+0 %), predicted "},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof budgets / sizeof *budgets; i++) {
+        lab l;
+        int taken = budgets[i].taken;
+        double cost = energy(taken, 5);
+        lab_open(&l, layer);
+        reduce(&l,
+               tegu_format(l.b.arena,
+                           "budget{params=0.8,axis=none,targets=none,round=%s}",
+                           budgets[i].round),
+               budgets[i].lanes);
+        assert_int_equal((int)bench_figure(&l.b, 1, "width"), taken);
+        assert_int_equal((int)bench_figure(&l.b, 1, "unrounded"), 5);
+        assert_int_equal((int)bench_figure(&l.b, 1, "rounding_weights"),
+                         16 * (taken - 5));
+        if (!(fabs(bench_figure(&l.b, 1, "rounding_cost") - cost) < 1e-3))
+            fail_msg("round=%s costs %g, not %g", budgets[i].round,
+                     bench_figure(&l.b, 1, "rounding_cost"), cost);
+        if (!strstr(tegu_text_cstr(&l.b.report.remarks), budgets[i].line))
+            fail_msg("round=%s says\n%s", budgets[i].round,
+                     tegu_text_cstr(&l.b.report.remarks));
+        bench_close(&l.b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rounding_costs_the_energy_between_both_widths),
         cmocka_unit_test(the_cost_is_the_difference_of_two_reductions),
+        cmocka_unit_test(a_budget_states_weights_and_errors_of_rounding),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -82,6 +82,21 @@ static bool scale_of(tegu_elab *el, tegu_site *site, tegu_op op, double *scale)
     return true;
 }
 
+/* What is adapted; other terms than tensors have messages of their own. */
+static bool is_matrix(tegu_elab *el, const tegu_expr *e, const tegu_term *base)
+{
+    const tegu_type *type =
+        base->kind == TEGU_TERM_TENSOR ? tegu_elab_type_of(el, base) : NULL;
+    if (!type || type->rank == 2)
+        return true;
+    tegu_elab_error(el, e->loc, TEGU_E_SHAPE,
+                    "'%s' adapts a matrix [out, in], not %s; of a stack, give "
+                    "each matrix a parameter of its own",
+                    e->u.call.name,
+                    tegu_type_string(el->unit, el->arena, type));
+    return false;
+}
+
 tegu_term tegu_elab_adapt(tegu_elab *el, const tegu_expr *e)
 {
     tegu_site given = {.name = e->u.call.name, .loc = e->loc};
@@ -99,7 +114,7 @@ tegu_term tegu_elab_adapt(tegu_elab *el, const tegu_expr *e)
                         given.name);
         return tegu_term_error();
     }
-    if (base.kind == TEGU_TERM_ERROR ||
+    if (base.kind == TEGU_TERM_ERROR || !is_matrix(el, e, &base) ||
         !tegu_elab_args(el, &e->u.call.args, &given))
         return tegu_term_error();
     if (given.positional != adapters[row].count) {

@@ -18,6 +18,8 @@ typedef struct search {
     tegu_arena *arena;
     const bool *constant;
     const uint32_t *uses;
+    tegu_value stack; /* a contraction whose weight the targets name; 0: none */
+    const char *stacked; /* that weight */
 } search;
 
 /* --- around attention --- */
@@ -62,7 +64,28 @@ static void mark_readers(const search *s, bool *chosen)
 
 /* --- by name --- */
 
-static bool mark_named(const search *s, const char *targets, bool *chosen)
+/* The parameter under a weight and its adapters where its name is a target;
+ * else NULL. */
+static const char *named(const search *s, const regex_t *regex, tegu_value v)
+{
+    const tegu_node *node = tegu_graph_node(s->g, tegu_adapted_base(s->g, v));
+    const char *name =
+        node->op == TEGU_OP_PARAM ? tegu_node_text(node, "name") : NULL;
+
+    return name && regexec(regex, name, 0, NULL, 0) == 0 ? name : NULL;
+}
+
+static void note_stack(search *s, const regex_t *regex, tegu_value v)
+{
+    const tegu_node *node = tegu_graph_node(s->g, v);
+
+    for (uint32_t i = 0; s->uses[v] && !s->stack && i < 2; i++) {
+        s->stacked = named(s, regex, node->inputs[i]);
+        s->stack = s->stacked ? v : 0;
+    }
+}
+
+static bool mark_named(search *s, const char *targets, bool *chosen)
 {
     regex_t regex;
     int error = regcomp(&regex, targets, REG_EXTENDED | REG_NOSUB);
@@ -77,12 +100,10 @@ static bool mark_named(const search *s, const char *targets, bool *chosen)
     }
     for (tegu_value v = 1; v < s->g->nodes.count; v++) {
         const tegu_node *node = tegu_graph_node(s->g, v);
-        if (!is_linear(s, v))
-            continue;
-        node = tegu_graph_node(s->g, tegu_adapted_base(s->g, node->inputs[1]));
-        chosen[v] =
-            node->op == TEGU_OP_PARAM &&
-            regexec(&regex, tegu_node_text(node, "name"), 0, NULL, 0) == 0;
+        if (node->op == TEGU_OP_CONTRACT)
+            note_stack(s, &regex, v);
+        if (is_linear(s, v))
+            chosen[v] = named(s, &regex, node->inputs[1]) != NULL;
     }
     regfree(&regex);
     return true;
@@ -139,6 +160,13 @@ static bool check_uses(const search *s, const tegu_graph *g,
 static bool check(const search *s, const char *targets,
                   const tegu_matrices *matrices)
 {
+    if (matrices->count == 0 && s->stack)
+        return tegu_error(
+            s->unit->diag, tegu_graph_node(s->g, s->stack)->loc,
+            TEGU_E_UNSUPPORTED,
+            "'%s' is read by 'contract', and only linears' weights are "
+            "factored; reduce-hidden makes experts narrower",
+            s->stacked);
     if (matrices->count == 0)
         return tegu_error(
             s->unit->diag, tegu_loc_file(s->unit->source), TEGU_E_UNSUPPORTED,

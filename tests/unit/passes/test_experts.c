@@ -85,6 +85,12 @@ static const struct mixture {
      "1), f32)"
      ")\n"
      "  return logits_of(x + contract(near, n, a = [1], b = [0]))\n"},
+    {"experts with a parameter each",
+     "  let a = linear(silu(linear(n, param \"up.0\" [hidden, dim])), param "
+     "\"down.0\" [dim, hidden])\n"
+     "  let b = linear(silu(linear(n, param \"up.1\" [hidden, dim])), param "
+     "\"down.1\" [dim, hidden])\n"
+     "  return logits_of(x + (a * g[.., 0..1] + b * g[.., 1..2]))\n"},
     {"rows scaled and summed behind a norm",
      "  let masked = n * cast(reshape(iota(T) % 2, [T, 1]), f32)\n"
      "  let all = sum(n, axis = 0)\n"
@@ -389,6 +395,40 @@ static const struct refusal {
      "last axis"},
 };
 
+/* Linears around them are factored; stacks that a target names as well stay. */
+static void low_rank_leaves_stacks_alone(void **state)
+{
+    (void)state;
+    bench b = bench_example();
+    bench_must_reduce(&b, "low-rank{targets=layers.0,keep=0.5}");
+    assert_int_equal(b.report.sites.count, 5); /* q, k, v, o, router */
+    assert_int_equal(
+        tegu_unit_find_param(b.unit, "model.layers.0.experts.up_proj.weight")
+            ->type->rank,
+        3);
+    assert_false(bench_reduce(&b, "low-rank{targets=up_proj}"));
+    assert_message(&b, "'model.layers.0.experts.up_proj.weight' is read by "
+                       "'contract', and only linears' weights are factored; "
+                       "reduce-hidden makes experts narrower");
+    bench_close(&b);
+}
+
+/* Sizes of other sites meet a budget; stacks keep their width. */
+static void budgets_leave_stacks_alone(void **state)
+{
+    (void)state;
+    bench b = bench_example();
+    double before = tegu_unit_parameters(b.unit);
+    bench_must_reduce(&b, "budget{params=0.9}");
+    assert_true(tegu_unit_parameters(b.unit) <= 0.9 * before);
+    assert_int_equal(
+        tegu_unit_find_param(b.unit, "model.layers.0.experts.up_proj.weight")
+            ->type->dims[1]
+            .offset,
+        12);
+    bench_close(&b);
+}
+
 static void what_stacks_cannot_do_is_said(void **state)
 {
     (void)state;
@@ -415,6 +455,8 @@ int main(void)
         cmocka_unit_test(statistics_are_weighted_by_the_gate),
         cmocka_unit_test(obs_loses_less_than_selection_on_every_stack),
         cmocka_unit_test(a_contraction_without_experts_is_a_hidden_layer),
+        cmocka_unit_test(low_rank_leaves_stacks_alone),
+        cmocka_unit_test(budgets_leave_stacks_alone),
         cmocka_unit_test(what_stacks_cannot_do_is_said),
     };
 

@@ -110,8 +110,9 @@ static const char *const keywords[] = {
 
 /* NAME_x of docs/abi.md: what an entry must not be called. */
 static const char *const entry_words[] = {
-    "init",  "context", "status", "task",       "parallel_for", "position",
-    "reset", "rewind",  "save",   "save_bytes", "load",
+    "init",     "context", "status",      "task", "parallel_for",
+    "position", "reset",   "rewind",      "save", "save_bytes",
+    "load",     "adapter", "set_adapter",
 };
 
 /* Parameters, types and macros that an entry's prototype uses. */

@@ -96,10 +96,13 @@ tegu_adapter *tegu_adapter_open(tegu_arena *arena, tegu_diag *diag,
 void tegu_adapter_close(tegu_adapter *adapter);
 
 /* Adapts the unit's weights at model level; `weight` scales the change (not 0,
- * finite).  The unit takes the mapped file and notes both; `adapter` must be in
+ * finite).  `apart`: the adapter becomes one of the unit's own (unit.h), under
+ * its name as a C identifier, to be kept and switched; it may then replace no
+ * tensor.  The unit takes the mapped file and notes both; `adapter` must be in
  * an arena that lives as long.  False after reporting; the unit is then of no
  * use. */
-bool tegu_adapter_apply(tegu_unit *unit, tegu_adapter *adapter, double weight);
+bool tegu_adapter_apply(tegu_unit *unit, tegu_adapter *adapter, double weight,
+                        bool apart);
 
 /* One line per site: module, kind, rank, scale. */
 void tegu_adapter_print(tegu_text *out, const tegu_adapter *adapter);

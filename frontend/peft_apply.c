@@ -17,9 +17,11 @@
  */
 #include "frontend/peft_apply.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
+#include <strings.h>
 
 /* --- uses of parameters --- */
 
@@ -177,6 +179,7 @@ static const tegu_param *add_param(applying *ap, const tegu_stored_tensor *t,
         .stored = t->dtype,
         .data = t->data,
         .transposed = transposed,
+        .adapter = ap->owner,
     };
     if (!tegu_unit_add_param(ap->unit, &param, &index))
         return NULL;
@@ -300,6 +303,11 @@ static bool add_update(applying *ap, const tegu_adapter_site *site)
             a, TEGU_E_ADAPTER_BASE, site->module,
             "cannot be adapted: '%s' is %s, no matrix", base->name,
             tegu_type_string(ap->unit, a->arena, base->type));
+    if (ap->owner && site->kind == TEGU_ADAPTER_DORA)
+        return tegu_adapter_error(a, TEGU_E_ADAPTER, site->module,
+                                  "is DoRA, whose row lengths depend on the "
+                                  "whole weight: it cannot be switched, only "
+                                  "folded");
     const char *name = base->name;
     tegu_param kept = *base; /* adding parameters moves them */
     int64_t rows = kept.type->dims[0].offset, r = site->rank;
@@ -365,6 +373,10 @@ static bool replace(applying *ap, const tegu_adapter_site *site,
             "has shape %s, but '%s' is %s here",
             tegu_adapter_shape(ap->adapter, t), base->name,
             tegu_type_string(ap->unit, ap->adapter->arena, base->type));
+    if (ap->owner)
+        return tegu_adapter_error(ap->adapter, TEGU_E_ADAPTER, t->name,
+                                  "replaces a tensor of the model, which "
+                                  "cannot be switched: fold the adapter");
     if (ap->weight != 1)
         return tegu_adapter_error(ap->adapter, TEGU_E_ADAPTER, t->name,
                                   "replaces a tensor, which a weight of %g "
@@ -519,6 +531,41 @@ static const char *label_of(const tegu_unit *unit, const tegu_adapter *a)
     }
 }
 
+/* Whether two names would give the header one macro twice: ADAPTER_X, or
+ * ADAPTER_X_BYTES and _SCALE of another X. */
+static bool names_clash(const char *a, const char *b)
+{
+    size_t n = strlen(a);
+    return strncasecmp(a, b, n) == 0 &&
+           (!b[n] || strcasecmp(b + n, "_bytes") == 0 ||
+            strcasecmp(b + n, "_scale") == 0);
+}
+
+/* The adapter's name as a C identifier that no other adapter of the unit has;
+ * a folder's or file's name without what follows the first dot. */
+static const char *c_label_of(const tegu_unit *unit, const tegu_adapter *a)
+{
+    char *stem =
+        tegu_format(a->arena, "%.*s", (int)strcspn(a->name, "."), a->name);
+    if (strlen(stem) > 48)
+        stem[48] = 0;
+    for (char *c = stem; *c; c++)
+        if (!isalnum((unsigned char)*c))
+            *c = '_';
+    if (!isalpha((unsigned char)*stem))
+        stem = tegu_format(a->arena, "a%s", stem);
+    const char *label = stem;
+    for (int n = 2;; n++) {
+        bool taken = false;
+        for (uint32_t i = 1; i < unit->adapters.count; i++)
+            taken |= names_clash(label, unit->adapters.data[i].name) ||
+                     names_clash(unit->adapters.data[i].name, label);
+        if (!taken)
+            return label;
+        label = tegu_format(a->arena, "%s_%d", stem, n);
+    }
+}
+
 static bool is_applied(const tegu_unit *unit, const tegu_adapter *a)
 {
     for (uint32_t i = 0; i < unit->adapter_files.count; i++) {
@@ -530,7 +577,8 @@ static bool is_applied(const tegu_unit *unit, const tegu_adapter *a)
     return false;
 }
 
-bool tegu_adapter_apply(tegu_unit *unit, tegu_adapter *adapter, double weight)
+bool tegu_adapter_apply(tegu_unit *unit, tegu_adapter *adapter, double weight,
+                        bool apart)
 {
     applying ap = {.unit = unit,
                    .adapter = adapter,
@@ -546,7 +594,9 @@ bool tegu_adapter_apply(tegu_unit *unit, tegu_adapter *adapter, double weight)
     if (is_applied(unit, adapter))
         return tegu_adapter_error(adapter, TEGU_E_ADAPTER, NULL,
                                   "the adapter is given twice");
-    ap.label = label_of(unit, adapter);
+    ap.label = apart ? c_label_of(unit, adapter) : label_of(unit, adapter);
+    if (apart)
+        ap.owner = tegu_unit_add_adapter(unit, ap.label, weight);
     for (uint32_t i = 0; i < unit->entries.count; i++)
         note_uses(&ap, unit->entries.data[i].graph);
     if (adapter->config.data)

@@ -29,6 +29,7 @@ typedef struct applying {
     tegu_adapter *adapter;
     double weight;
     const char *label; /* in front of new parameters' names */
+    uint32_t owner;    /* the new parameters' in unit->adapters, or 0 */
     const char *more;  /* what modules have in front of parameters' names */
     uint32_t site;     /* the one at hand */
     bool replaced;     /* some tensor replaces another */

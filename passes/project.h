@@ -41,6 +41,7 @@ typedef struct tegu_weight {
     const char *base;      /* the parameter it was made from; NULL: a new one */
     const tegu_type *type; /* of `arena`'s unit; dims are what counts */
     const float *data;
+    uint32_t adapter; /* whose it is (unit.h) */
 } tegu_weight;
 
 typedef struct tegu_weights {

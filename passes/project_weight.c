@@ -124,7 +124,8 @@ static tegu_value place(const tegu_weight *made, tegu_graph *into, tegu_loc loc)
                         .loc = loc,
                         .source = TEGU_SOURCE_DATA,
                         .stored = TEGU_F32,
-                        .data = made->data};
+                        .data = made->data,
+                        .adapter = made->adapter};
     tegu_attr name = tegu_attr_of_text(TEGU_OP_PARAM, "name", param.name);
     uint32_t index;
     if (!have && !tegu_unit_add_param(unit, &param, &index))
@@ -248,6 +249,7 @@ static tegu_value project_view(tegu_weights *weights, const tegu_graph *from,
                                   stem(weights->arena, name), w->tag)
                     : name;
         float *out = make(weights, into->unit, key, called, base, &type);
+        find_made(weights, key)->adapter = tegu_graph_adapter(from, w->v);
         product(weights, data, rows, columns, left, right, out);
     }
     tegu_value made = place(find_made(weights, key), into, node->loc);
@@ -598,7 +600,8 @@ static bool settle(tegu_unit *unit, const tegu_weight *made)
                         .type = tegu_unit_type(unit, made->type),
                         .source = TEGU_SOURCE_DATA,
                         .stored = TEGU_F32,
-                        .data = made->data};
+                        .data = made->data,
+                        .adapter = made->adapter};
     tegu_param *have = tegu_unit_find_param(unit, made->final);
     uint32_t index;
     if (!have)

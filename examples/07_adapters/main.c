@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One model three times: as it is, with an adapter folded into its weights,
- * and with the adapter kept beside them.  From the repository's root:
- *   tegu compile examples/models/wiki5m --name base -o out
+/* An adapter folded into a model's weights, and the same adapter kept beside
+ * them, switched and scaled between calls.  From the repository's root:
  *   tegu compile examples/models/wiki5m --name folded -o out \
  *       --adapter examples/models/wiki5m-shakespeare --singlora-ramp 1
- *   tegu compile examples/models/wiki5m --name kept -o out -p keep-adapters \
+ *   tegu compile examples/models/wiki5m --name model -o out --keep-adapters \
  *       --adapter examples/models/wiki5m-shakespeare --singlora-ramp 1
- *   cc examples/07_adapters/main.c out/base.o out/folded.o out/kept.o -Iout \
- *       -lm -o out/adapters
+ *   cc examples/07_adapters/main.c out/folded.o out/model.o -Iout -lm \
+ *       -o out/adapters
  *   out/adapters out
  */
-#include "base.h"
 #include "folded.h"
-#include "kept.h"
+#include "model.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { VOCAB = 2048, PROMPT = 6 };
 
@@ -24,44 +23,60 @@ static const int32_t prompt[PROMPT] = {359, 1044, 72, 500, 11, 263};
 
 static void *block(size_t bytes)
 {
-    return aligned_alloc(64, (bytes + 63) / 64 * 64);
+    void *data = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    if (!data)
+        exit(1);
+    return data;
 }
 
-static void *read_weights(const char *folder, const char *name, size_t bytes)
+/* Adapters are files like weights: read here, they might be mapped. */
+static void *read_file(const char *folder, const char *name, size_t bytes)
 {
     char path[512];
-    void *weights = block(bytes);
-    snprintf(path, sizeof path, "%s/%s.weights", folder, name);
+    void *data = block(bytes);
+    snprintf(path, sizeof path, "%s/%s", folder, name);
     FILE *file = fopen(path, "rb");
-    if (!weights || !file || fread(weights, 1, bytes, file) != bytes) {
+    if (!file || fread(data, 1, bytes, file) != bytes) {
         fprintf(stderr, "adapters: cannot read %s\n", path);
         exit(1);
     }
     fclose(file);
-    return weights;
+    return data;
 }
 
-/* The logits after the prompt.  Every compiled model has functions of its own
- * name, so that any number of them live in one program. */
-#define LOGITS(name, NAME)                                                     \
-    static void name##_logits(const char *folder, float *logits)               \
-    {                                                                          \
-        name##_context model;                                                  \
-        void *weights = read_weights(folder, #name, NAME##_WEIGHTS_BYTES);     \
-        void *state = block(NAME##_STATE_BYTES);                               \
-        void *workspace = block(NAME##_PROMPT_WORKSPACE_MAX);                  \
-        if (name##_init(&model, weights, NAME##_WEIGHTS_BYTES, state,          \
-                        NAME##_STATE_BYTES) ||                                 \
-            name##_prompt(&model, PROMPT, prompt, logits, workspace,           \
-                          NAME##_PROMPT_WORKSPACE_MAX))                        \
-            exit(1);                                                           \
-        free(workspace);                                                       \
-        free(state);                                                           \
-        free(weights);                                                         \
+static void require(int status)
+{
+    if (status) {
+        fprintf(stderr, "adapters: status %d\n", status);
+        exit(1);
     }
-LOGITS(base, BASE)
-LOGITS(folded, FOLDED)
-LOGITS(kept, KEPT)
+}
+
+/* The folded model: nothing tells that there was an adapter. */
+static void folded_logits(const char *folder, float *logits)
+{
+    folded_context c;
+    void *state = block(FOLDED_STATE_BYTES);
+    void *work = block(FOLDED_PROMPT_WORKSPACE_MAX);
+    void *weights = read_file(folder, "folded.weights", FOLDED_WEIGHTS_BYTES);
+    require(folded_init(&c, weights, FOLDED_WEIGHTS_BYTES, state,
+                        FOLDED_STATE_BYTES));
+    require(folded_prompt(&c, PROMPT, prompt, logits, work,
+                          FOLDED_PROMPT_WORKSPACE_MAX));
+    free(work);
+    free(weights);
+    free(state);
+}
+
+/* The logits after the prompt, with the adapters as they are set now. */
+static void logits_of(const model_context *c, float *logits)
+{
+    void *work = block(MODEL_PROMPT_WORKSPACE_MAX);
+    require(model_reset(c));
+    require(model_prompt(c, PROMPT, prompt, logits, work,
+                         MODEL_PROMPT_WORKSPACE_MAX));
+    free(work);
+}
 
 /* The greatest difference, relative to the greatest logit. */
 static double apart(const float *a, const float *b)
@@ -76,14 +91,41 @@ static double apart(const float *a, const float *b)
 
 int main(int argc, char **argv)
 {
-    static float base[VOCAB], folded[VOCAB], kept[VOCAB];
+    static float folded[VOCAB], off[VOCAB], on[VOCAB], half[VOCAB],
+        again[VOCAB];
     const char *folder = argc > 1 ? argv[1] : "out";
-    base_logits(folder, base);
+    const size_t bytes = MODEL_ADAPTER_WIKI5M_SHAKESPEARE_BYTES;
+    void *weights = read_file(folder, "model.weights", MODEL_WEIGHTS_BYTES);
+    void *adapter =
+        read_file(folder, "model.wiki5m_shakespeare.adapter", bytes);
+    void *state = block(MODEL_STATE_BYTES);
+    model_context c;
+
     folded_logits(folder, folded);
-    kept_logits(folder, kept);
-    printf("base and folded differ by %.2g, folded and kept by %.2g\n",
-           apart(base, folded), apart(kept, folded));
-    printf("kept has %zu kB more weights than folded\n",
-           (KEPT_WEIGHTS_BYTES - FOLDED_WEIGHTS_BYTES) / 1000);
-    return apart(base, folded) > 0.01 && apart(kept, folded) < 1e-5 ? 0 : 1;
+    require(
+        model_init(&c, weights, MODEL_WEIGHTS_BYTES, state, MODEL_STATE_BYTES));
+    logits_of(&c, off); /* the base model: adapters start switched off */
+    require(model_set_adapter(&c, MODEL_ADAPTER_WIKI5M_SHAKESPEARE, adapter,
+                              bytes, MODEL_ADAPTER_WIKI5M_SHAKESPEARE_SCALE));
+    logits_of(&c, on);
+    require(model_set_adapter(&c, MODEL_ADAPTER_WIKI5M_SHAKESPEARE, adapter,
+                              bytes, 0.5f));
+    logits_of(&c, half);
+    require(
+        model_set_adapter(&c, MODEL_ADAPTER_WIKI5M_SHAKESPEARE, NULL, 0, 0));
+    logits_of(&c, again);
+
+    printf("on and folded differ by %.2g\n", apart(on, folded));
+    printf("off and on differ by %.2g, half by %.2g\n", apart(off, on),
+           apart(half, on));
+    printf("the adapter takes %zu kB, the base model %zu kB\n", bytes / 1000,
+           (size_t)MODEL_WEIGHTS_BYTES / 1000);
+    free(weights);
+    free(adapter);
+    free(state);
+    return apart(on, folded) < 1e-5 && apart(off, on) > 0.01 &&
+                   apart(half, on) < apart(off, on) &&
+                   memcmp(off, again, sizeof off) == 0
+               ? 0
+               : 1;
 }

@@ -2,7 +2,8 @@
 /* adapters.c - --adapter PATH[=WEIGHT]: adapters on the command line.
  *
  * Applied in the order given, right after the model is loaded and before any
- * pass, so that they are folded before weights are quantised or rotated.
+ * pass, so that they are folded before weights are quantised or rotated.  With
+ * --keep-adapters each stays an adapter of the unit, to be switched.
  */
 #include "frontend/cli/cli.h"
 #include "frontend/peft.h"
@@ -51,9 +52,14 @@ static bool read_weight(tegu_cli *cli, const char *word, const char **path,
 bool tegu_session_adapters(tegu_cli *cli, tegu_session *session)
 {
     const tegu_texts *words = &cli->args.values[TEGU_CLI_ADAPTER];
+    bool apart = tegu_args_has(&cli->args, TEGU_CLI_KEEP_ADAPTERS);
     tegu_adapter_options options;
     if (!read_options(cli, &options))
         return false;
+    if (apart && words->count == 0)
+        return tegu_error(cli->diag, tegu_loc_none(), TEGU_E_USAGE,
+                          "--keep-adapters keeps what --adapter gives; there "
+                          "is none");
     for (uint32_t i = 0; i < words->count; i++) {
         const char *path;
         double weight;
@@ -64,7 +70,7 @@ bool tegu_session_adapters(tegu_cli *cli, tegu_session *session)
         if (!adapter)
             return false;
         tegu_input_add(cli, path);
-        bool ok = tegu_adapter_apply(session->unit, adapter, weight);
+        bool ok = tegu_adapter_apply(session->unit, adapter, weight, apart);
         tegu_adapter_close(adapter);
         if (!ok)
             return false;

@@ -165,23 +165,42 @@ static bool sink_write(void *data, const void *bytes, size_t size)
     return true;
 }
 
-static bool write_weights(emission *job)
+/* The file of an adapter; NULL: the model's own. */
+static bool write_tensors(emission *job, const char *path,
+                          const tegu_artifact_slot *adapter)
 {
-    tegu_session *session = job->session;
-    weights_sink sink = {
-        .job = job,
-        .path = path_of(job, EMIT_WEIGHTS),
-        .total = (double)session->artifact->weights_bytes,
-    };
-    if (!tegu_output_open(job->cli, job->outputs, sink.path))
+    const tegu_artifact *artifact = job->session->artifact;
+    size_t bytes = adapter ? adapter->bytes : artifact->weights_bytes;
+    weights_sink sink = {.job = job, .path = path, .total = (double)bytes};
+    if (!tegu_output_open(job->cli, job->outputs, path))
         return false;
     tegu_progress_start(&sink.progress, job->cli, "writing weights");
-    bool ok = tegu_artifact_weights(session->unit, session->artifact,
-                                    sink_write, &sink);
+    bool ok = adapter ? tegu_artifact_adapter(
+                            artifact, (uint32_t)(adapter - artifact->adapters),
+                            sink_write, &sink)
+                      : tegu_artifact_weights(job->session->unit, artifact,
+                                              sink_write, &sink);
     tegu_progress_end(&sink.progress);
-    tegu_text_printf(&job->written, "  %-28s %s\n", sink.path,
+    tegu_text_printf(&job->written, "  %-28s %s\n", path,
                      tegu_bytes_text(job->cli->arena, sink.total));
     return ok;
+}
+
+static bool write_weights(emission *job)
+{
+    const tegu_artifact *artifact = job->session->artifact;
+    if (!job->embed && !write_tensors(job, path_of(job, EMIT_WEIGHTS), NULL))
+        return false;
+    for (uint32_t i = 0; i < artifact->adapter_count; i++) {
+        char *name =
+            tegu_format(job->cli->arena, "%s.%s.adapter",
+                        job->session->unit->name, artifact->adapters[i].name);
+        if (!write_tensors(job,
+                           tegu_path_join(job->cli->arena, job->folder, name),
+                           &artifact->adapters[i]))
+            return false;
+    }
+    return true;
 }
 
 static bool write_archive(emission *job)
@@ -251,7 +270,7 @@ static bool write_all(emission *job)
         if (wants(job, blobs[i].kind) &&
             !write_blob(job, blobs[i].kind, blobs[i].blob))
             return false;
-    if (wants(job, EMIT_WEIGHTS) && !job->embed && !write_weights(job))
+    if (wants(job, EMIT_WEIGHTS) && !write_weights(job))
         return false;
     if (wants(job, EMIT_STATIC) && !write_archive(job))
         return false;

@@ -27,6 +27,10 @@ static const char suffix[] = ".tegu";
 bool tegu_emit_model_check(tegu_cli *cli, const char *path)
 {
     size_t size = strlen(path), tail = sizeof suffix - 1;
+    if (tegu_args_has(&cli->args, TEGU_CLI_KEEP_ADAPTERS))
+        return tegu_error(cli->diag, tegu_loc_none(), TEGU_E_USAGE,
+                          "--emit model writes adapters into the source, where "
+                          "nothing switches them: leave --keep-adapters out");
     if (strcmp(path, "-") == 0 || (strlen(tegu_path_base(path)) > tail &&
                                    strcmp(path + size - tail, suffix) == 0))
         return true;

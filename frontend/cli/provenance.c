@@ -80,9 +80,11 @@ void tegu_provenance_adapters(tegu_text *lines, const tegu_cli *cli,
 
 const char *tegu_provenance(const tegu_cli *cli, const tegu_session *session)
 {
+    const char *calibrated = tegu_calibration_provenance(cli);
     tegu_text lines = {.arena = session->arena};
     tegu_provenance_model(&lines, cli, session);
-    tegu_provenance_adapters(&lines, cli, session);
-    tegu_text_printf(&lines, "%s", tegu_calibration_provenance(cli));
+    if (session->unit->adapters.count < 2 || *calibrated)
+        tegu_provenance_adapters(&lines, cli, session);
+    tegu_text_printf(&lines, "%s", calibrated);
     return tegu_text_cstr(&lines);
 }

@@ -139,11 +139,48 @@ static bool check_pass_names(tegu_cli *cli)
     return true;
 }
 
+/* The pipeline, and after it keep-adapters if they are to be kept, so that
+ * passes before it take adapters along. */
+static const char *with_adapters(const tegu_cli *cli,
+                                 const tegu_session *session,
+                                 const char *pipeline)
+{
+    if (session->unit->adapters.count < 2)
+        return pipeline;
+    return tegu_format(cli->arena, "%s%skeep-adapters", pipeline,
+                       *pipeline ? "," : "");
+}
+
+/* Every adapter that was to be kept can still be switched. */
+static bool check_adapters(const tegu_cli *cli, const tegu_unit *unit)
+{
+    for (uint32_t a = 1; a < unit->adapters.count; a++) {
+        const char *name = unit->adapters.data[a].name;
+        bool found = false;
+        for (uint32_t i = 0; i < unit->entries.count; i++) {
+            const tegu_graph *g = unit->entries.data[i].graph;
+            for (tegu_value v = 1; v < g->nodes.count; v++) {
+                const tegu_node *node = tegu_graph_node(g, v);
+                found |= node->op == TEGU_OP_ADAPTER_SCALE &&
+                         strcmp(tegu_node_text(node, "name"), name) == 0;
+            }
+        }
+        if (!found)
+            return tegu_error(cli->diag, tegu_loc_none(), TEGU_E_USAGE,
+                              "--keep-adapters: nothing of adapter '%s' is "
+                              "left to switch; a pass of the pipeline took it "
+                              "into the weights",
+                              name);
+    }
+    return true;
+}
+
 bool tegu_session_passes(tegu_cli *cli, tegu_session *session,
                          const char *pipeline, bool to_kernel)
 {
     if (!pipeline)
         pipeline = tegu_args_text(&cli->args, TEGU_CLI_PIPELINE, "");
+    pipeline = with_adapters(cli, session, pipeline);
     tegu_pipeline *steps =
         tegu_pipeline_parse(session->arena, cli->diag, pipeline);
     int64_t level;
@@ -173,6 +210,7 @@ bool tegu_session_passes(tegu_cli *cli, tegu_session *session,
     bool ok =
         tegu_size_measure(session->unit, &session->before) &&
         tegu_manager_run(session->unit, steps, &options, &session->report) &&
+        (options.stop_after || check_adapters(cli, session->unit)) &&
         tegu_size_measure(session->unit, &session->after);
     session->compile_seconds += tegu_seconds() - start;
     if (ok)

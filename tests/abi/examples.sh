@@ -35,11 +35,10 @@ done
 
 echo "-- 07_adapters"
 shakespeare=examples/models/wiki5m-shakespeare
-"$tegu" compile examples/models/wiki5m --name base -o "$work" --quiet
 "$tegu" compile examples/models/wiki5m --name folded -o "$work" --quiet \
     --adapter "$shakespeare" --singlora-ramp 1
-"$tegu" compile examples/models/wiki5m --name kept -o "$work" --quiet \
-    -p keep-adapters --adapter "$shakespeare" --singlora-ramp 1
-cc -std=c11 -Wall -Werror examples/07_adapters/main.c "$work/base.o" \
-    "$work/folded.o" "$work/kept.o" -I"$work" -lm -o "$work/adapters"
+"$tegu" compile examples/models/wiki5m --name model -o "$work" --quiet \
+    --keep-adapters --adapter "$shakespeare" --singlora-ramp 1
+cc -std=c11 -Wall -Werror examples/07_adapters/main.c "$work/folded.o" \
+    "$work/model.o" -I"$work" -lm -o "$work/adapters"
 "$work/adapters" "$work"

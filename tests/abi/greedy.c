@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* greedy.c - prints the ids of greedy decoding from fixed tokens, and nothing
- * else: run natively and under qemu, the two must print the same.
- *   greedy WEIGHTS
+ * else: run natively and under qemu, the two must print the same.  The bits of
+ * the logits after the first tokens go to a file if one is named.
+ *   greedy WEIGHTS [LOGITS]
  */
 #include "wiki5m.h"
 
@@ -33,6 +34,12 @@ int main(int argc, char **argv)
                     WIKI5M_STATE_BYTES) ||
         wiki5m_prompt(&model, 6, prompt, logits, workspace, bytes))
         return 1;
+    if (argc > 2) {
+        file = fopen(argv[2], "wb");
+        if (!file || fwrite(logits, sizeof logits, 1, file) != 1 ||
+            fclose(file))
+            return 1;
+    }
     for (int n = 0; n < TOKENS; n++) {
         int32_t best = 0;
         for (int32_t i = 1; i < VOCAB; i++)

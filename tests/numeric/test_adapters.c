@@ -97,7 +97,7 @@ static void open_adapted(model *m, const char *name)
     tegu_adapter *adapter = tegu_adapter_open(
         m->arena, m->diag, tegu_format(m->arena, WIKI "/adapters/%s", name),
         &options);
-    require(m, adapter && tegu_adapter_apply(m->unit, adapter, 1));
+    require(m, adapter && tegu_adapter_apply(m->unit, adapter, 1, false));
     tegu_adapter_close(adapter);
 }
 

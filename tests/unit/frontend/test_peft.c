@@ -153,16 +153,23 @@ static const char *put_adapter(folder *f, const char *config, const char *lines)
     return f->path;
 }
 
-static bool apply(folder *f, tegu_unit *unit, const char *path,
-                  const tegu_adapter_options *options, double weight)
+static bool apply_as(folder *f, tegu_unit *unit, const char *path,
+                     const tegu_adapter_options *options, double weight,
+                     bool apart)
 {
     static const tegu_adapter_options plain = {.ramp = -1};
     tegu_adapter *a =
         tegu_adapter_open(f->arena, f->diag, path, options ? options : &plain);
-    bool ok = a && tegu_adapter_apply(unit, a, weight);
+    bool ok = a && tegu_adapter_apply(unit, a, weight, apart);
     if (a)
         tegu_adapter_close(a);
     return ok;
+}
+
+static bool apply(folder *f, tegu_unit *unit, const char *path,
+                  const tegu_adapter_options *options, double weight)
+{
+    return apply_as(f, unit, path, options, weight, false);
 }
 
 static void apply_good(folder *f, tegu_unit *unit, const char *config,
@@ -487,6 +494,57 @@ static void dora_sets_the_rows_lengths(void **state)
     tegu_unit_destroy(unit);
 }
 
+/* --- adapters apart --- */
+
+static void an_adapter_apart_is_one_of_the_units_own(void **state)
+{
+    static const char *const files[] = {"1st tone.v2.safetensors",
+                                        "A1st_tone.safetensors",
+                                        "a1st_tone_bytes.safetensors"};
+    static const char *const names[] = {"a1st_tone", "A1st_tone_2",
+                                        "a1st_tone_bytes_2"};
+    folder *f = *state;
+    tegu_unit *unit = load_model(f, false);
+    for (uint32_t i = 0; i < 3; i++) {
+        write_tensors(f, files[i], PAIR,
+                      (const char *const[]){"alpha", "6", "rank", "2"}, 4);
+        assert_true(
+            apply_as(f, unit, folder_file(f, files[i]), NULL, 0.5, true));
+        const tegu_unit_adapter *a = &unit->adapters.data[i + 1];
+        assert_string_equal(a->name, names[i]);
+        assert_true(a->scale == 0.5);
+        const tegu_param *param = tegu_unit_find_param(
+            unit, tegu_format(f->arena, "%s:%slora_A.weight", names[i], Q));
+        assert_non_null(param);
+        assert_int_equal(param->adapter, i + 1);
+    }
+    assert_int_equal(unit->adapters.count, 4);
+    tegu_unit_destroy(unit);
+}
+
+static void what_cannot_be_switched_is_not_kept_apart(void **state)
+{
+    static const struct {
+        const char *config, *lines, *message;
+    } rows[] = {
+        {CONFIG("LORA", "[\"q_proj\"]", ", \"bias\": \"all\""),
+         PAIR UP "bias F32 8\n", "cannot be switched: fold the adapter"},
+        {CONFIG("LORA", "[\"q_proj\"]", ", \"modules_to_save\": [\"norm\"]"),
+         PAIR M "norm.weight F32 6\n", "cannot be switched: fold the adapter"},
+        {CONFIG("LORA", "[\"q_proj\"]", ", \"use_dora\": true"),
+         PAIR Q "lora_magnitude_vector F32 6\n",
+         "cannot be switched, only folded"},
+    };
+    folder *f = *state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        tegu_unit *unit = load_model(f, false);
+        const char *path = put_adapter(f, rows[i].config, rows[i].lines);
+        assert_false(apply_as(f, unit, path, NULL, 1, true));
+        assert_non_null(strstr(folder_messages(f), rows[i].message));
+        tegu_unit_destroy(unit);
+    }
+}
+
 /* --- GGUF --- */
 
 typedef struct bytes {
@@ -782,6 +840,8 @@ int main(void)
         TEST(a_head_adapter_leaves_the_tied_embedding),
         TEST(saved_modules_and_biases_replace_what_is_there),
         TEST(dora_sets_the_rows_lengths),
+        TEST(an_adapter_apart_is_one_of_the_units_own),
+        TEST(what_cannot_be_switched_is_not_kept_apart),
         TEST(gguf_rows_of_q_are_put_back_in_order),
         TEST(every_cut_of_a_gguf_file_is_refused),
         TEST(broken_gguf_files_say_what_is_wrong),

@@ -46,6 +46,14 @@ static const count counts[] = {
      {.macs = 2 * 8 * 16, .flops = 4 * 8 * 16, .contraction_flops = 4 * 8 * 16,
       .bytes_weights = 4 * 8 * 16,
       .bytes_activations = 4 * (8 + 16 + 16 + 8)}},
+    /* constant expressions are computed before; their result is a weight */
+    {PROGRAM("", "%2 = param {name=\"w\"} : f32[8, 16]\n"
+             "%3 = exp %2 : f32[8, 16]\n%4 = mul %3, %3 : f32[8, 16]\n"
+             "%5 = contract %1, %4 {a=[1], b=[0]} : f32[T, 16]\n"
+             "return \"r\" %5\n"), 3, 0, false,
+     {.macs = 3 * 8 * 16, .flops = 2 * 3 * 8 * 16,
+      .contraction_flops = 2 * 3 * 8 * 16, .bytes_weights = 4 * 8 * 16,
+      .bytes_activations = 4 * (3 * 8 + 3 * 16)}},
     /* attention: two heads of 4; rows see 6, 7 and 8 keys */
     {ATTENTION(""), 3, 5, false,
      {.macs = 2 * 21 * 8, .flops = 2 * 21 * (16 + 5),

@@ -46,6 +46,9 @@ typedef struct tegu_stats_file {
 
 /* Maps and checks a file; false after reporting. */
 bool tegu_stats_read(tegu_cli *cli, const char *path, tegu_stats_file *file);
+/* The same of a file that is open, whichever version of tegu wrote it. */
+bool tegu_stats_parse(tegu_cli *cli, const tegu_safetensors *st,
+                      tegu_stats_file *file);
 /* Writes those of `list` [count] that are used, all or nothing; false after
  * reporting. */
 bool tegu_stats_write(tegu_cli *cli, const tegu_stats_file *head,

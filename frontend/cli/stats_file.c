@@ -55,26 +55,31 @@ static bool read_count(const reader *r, const tegu_safetensors *st,
                              "metadata '%s' must be a positive number", key));
 }
 
-static bool read_head(const reader *r, const tegu_safetensors *st)
+/* Equal keys mean equal statistics within one version only. */
+static bool check_version(const reader *r, const tegu_safetensors *st)
 {
     const char *is = tegu_safetensors_metadata(st, "format");
     const char *version = tegu_safetensors_metadata(st, "tegu");
-    const char *tokens = tegu_safetensors_metadata(st, "tokens");
-    const char *source = tegu_safetensors_metadata(st, "calibration");
 
     if (!is || strcmp(is, format) != 0)
         return wrong(r, "this is no file of statistics, as --save-stats "
                         "writes them: its metadata does not say format "
                         "tegu-statistics");
-    if (!version || strcmp(version, TEGU_VERSION) != 0)
-        return wrong(
-            r, tegu_format(r->cli->arena,
-                           "the statistics were computed by tegu %s, this is "
-                           "tegu " TEGU_VERSION "; compute them again with "
-                           "--calib and --save-stats",
-                           version ? tegu_escaped(r->cli->arena, version,
-                                                  strlen(version))
-                                   : "of an unknown version"));
+    return (version && !strcmp(version, TEGU_VERSION)) ||
+           wrong(r, tegu_format(r->cli->arena,
+                                "the statistics were computed by tegu %s, this "
+                                "is tegu " TEGU_VERSION "; compute them again "
+                                "with --calib and --save-stats",
+                                version ? tegu_escaped(r->cli->arena, version,
+                                                       strlen(version))
+                                        : "of an unknown version"));
+}
+
+static bool read_head(const reader *r, const tegu_safetensors *st)
+{
+    const char *tokens = tegu_safetensors_metadata(st, "tokens");
+    const char *source = tegu_safetensors_metadata(st, "calibration");
+
     if (!tokens || strlen(tokens) != TEGU_DIGEST_TEXT ||
         !tegu_digest_parse(tokens, strlen(tokens), &r->file->tokens))
         return wrong(r, "metadata 'tokens' must be 32 hexadecimal digits");
@@ -179,18 +184,26 @@ static bool read_all(const reader *r, const tegu_safetensors *st)
     return true;
 }
 
+bool tegu_stats_parse(tegu_cli *cli, const tegu_safetensors *st,
+                      tegu_stats_file *file)
+{
+    reader r = {cli, file, tegu_map_create(cli->arena)};
+
+    *file = (tegu_stats_file){.path = st->path, .mapped = st->file};
+    return read_all(&r, st);
+}
+
 bool tegu_stats_read(tegu_cli *cli, const char *path, tegu_stats_file *file)
 {
     tegu_safetensors *st = tegu_safetensors_open(cli->arena, cli->diag, path);
-    reader r = {cli, file, tegu_map_create(cli->arena)};
+    reader r = {.cli = cli, .file = file};
 
     *file = (tegu_stats_file){.path = path};
     if (!st)
         return false;
-    file->mapped = st->file;
-    if (read_all(&r, st))
+    if (check_version(&r, st) && tegu_stats_parse(cli, st, file))
         return true;
-    tegu_file_unmap(&file->mapped);
+    tegu_file_unmap(&st->file);
     return false;
 }
 

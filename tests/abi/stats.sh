@@ -56,6 +56,10 @@ code=0
 slim c "$passes" --stats "$work/cut.st" || code=$?
 test $code = 65
 grep 'cut.st@.*: error: the file is cut short' "$work/report"
+code=0
+slim c 'budget{params=0.7}' --stats "$work/a.st" || code=$?
+test $code = 64
+grep 'judging predictions needs calibration tokens' "$work/report"
 rm "$work/cut.st"
 test "$before" = "$(cd "$work" && cksum c/* ./*.st)"
 

@@ -128,11 +128,66 @@ static void every_wrong_snippet_fails_as_it_says(void **state)
     assert_true(count >= 4);
 }
 
+/* The text from `begin` up to the next heading. */
+static const char *section(fixture *f, const char *begin)
+{
+    const char *at = strstr(f->text, begin);
+    assert_non_null(at);
+    const char *end = strstr(at + strlen(begin), "\n#");
+    return tegu_format(f->arena, "%.*s",
+                       end ? (int)(end - at) : (int)strlen(at), at);
+}
+
+static void every_function_has_a_row_with_its_arguments(void **state)
+{
+    static const struct {
+        const char *name, *named;
+    } rows[] = {
+#define TEGU_BUILTIN(name, min, max, named, summary) {#name, named},
+#include "frontend/builtins.def"
+    };
+    fixture *f = *state;
+    const char *table = section(f, "### Functions of the language");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *row =
+            strstr(table, tegu_format(f->arena, "`%s`", rows[i].name));
+        if (!row)
+            row = strstr(table, tegu_format(f->arena, "`%s(", rows[i].name));
+        if (!row && strcmp(rows[i].name, "position") == 0)
+            row = strstr(f->text, "`position()` is");
+        if (!row)
+            fail_msg("docs/language.md has no function %s", rows[i].name);
+        row = tegu_format(f->arena, "%.*s", (int)strcspn(row, "\n"), row);
+        for (const char *word = rows[i].named; *word;) {
+            size_t size = strcspn(word, " ");
+            if (!strstr(row, tegu_format(f->arena, "%.*s", (int)size, word)))
+                fail_msg("docs/language.md, %s: no argument %.*s", rows[i].name,
+                         (int)size, word);
+            word += size + (word[size] == ' ');
+        }
+    }
+}
+
+static void every_keyword_is_in_the_grammar(void **state)
+{
+    static const char *const words[] = {
+#define TEGU_KEYWORD(id, text, starts) text,
+#include "frontend/tokens.def"
+    };
+    fixture *f = *state;
+    const char *grammar = section(f, "## Grammar");
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (!strstr(grammar, tegu_format(f->arena, "\"%s\"", words[i])))
+            fail_msg("docs/language.md, Grammar: no \"%s\"", words[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_snippet_loads_and_verifies),
         cmocka_unit_test(every_wrong_snippet_fails_as_it_says),
+        cmocka_unit_test(every_function_has_a_row_with_its_arguments),
+        cmocka_unit_test(every_keyword_is_in_the_grammar),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

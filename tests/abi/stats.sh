@@ -15,9 +15,9 @@ mkdir "$work/a" "$work/b" "$work/c"
 # slim FOLDER PASSES OPTION...: writes FOLDER/slim.tegu, prints the line about
 # statistics.
 slim() {
-    folder=$1 passes=$2
+    folder=$1 pipeline=$2
     shift 2
-    "$tegu" opt $model -p "$passes" --emit model -o "$work/$folder/slim.tegu" \
+    "$tegu" opt $model -p "$pipeline" --emit model -o "$work/$folder/slim.tegu" \
         "$@" 2>"$work/report" || return
     grep '^statistics' "$work/report"
 }

@@ -42,8 +42,9 @@ typedef struct tegu_reason {
 const char *tegu_status_name(tegu_status status);
 
 /* ---- weights ----------------------------------------------------------
- * Read-only bytes of a NAME.weights file.  Any number of threads may read
- * them; they must outlive every call of the model initialised with them.
+ * Read-only bytes of a NAME.weights or NAME.ADAPTER.adapter file.  Any number
+ * of threads may read them; they must outlive every call of the model that was
+ * initialised with them, or had the adapter set.
  */
 typedef struct tegu_weights {
     const void *data; /* aligned to 64 bytes at least */

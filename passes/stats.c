@@ -150,6 +150,14 @@ static void add_param(const keying *k, tegu_text *record, const char *name)
 
 /* --- nodes --- */
 
+/* What an adapter is switched to is part of the model. */
+static void add_scale(const keying *k, tegu_text *record, const char *name)
+{
+    const tegu_unit_adapter *adapter = tegu_unit_find_adapter(k->unit, name);
+
+    add_double(record, adapter ? adapter->scale : 0);
+}
+
 static tegu_digest digest_node(const keying *k, tegu_value v)
 {
     const tegu_node *node = tegu_graph_node(k->graph, v);
@@ -166,6 +174,8 @@ static tegu_digest digest_node(const keying *k, tegu_value v)
         for (uint32_t i = 0; i < count; i++)
             add_attr(&record, &node->attrs[i]);
     }
+    if (node->op == TEGU_OP_ADAPTER_SCALE)
+        add_scale(k, &record, tegu_node_text(node, "name"));
     if (node->data)
         add_digest(&record,
                    tegu_digest_of(node->data,

@@ -454,6 +454,38 @@ static void what_a_state_is_updated_with_counts(void **state)
     }
 }
 
+static const char switched[] = "unit t\naxis T in 1..8\nadapter tone 0.5\n"
+                               "param \"e\" : f32[64, 4]\n"
+                               "entry step model {\n"
+                               "  %1 = input {name=\"tokens\"} : i32[T]\n"
+                               "  %2 = param {name=\"e\"} : f32[64, 4]\n"
+                               "  %3 = embed %1, %2 : f32[T, 4]\n"
+                               "  %4 = adapter_scale {name=\"tone\"} : f32[]\n"
+                               "  %5 = mul %3, %4 : f32[T, 4]\n"
+                               "  return \"logits\" %5\n}\n";
+
+static void what_an_adapter_is_switched_to_counts(void **state)
+{
+    shelf s;
+    lab l;
+    tegu_site_request request = {.value = 5, .gram = true};
+
+    (void)state;
+    shelf_open(&s);
+    lab_open(&l, &s);
+    bench_close(&l.b);
+    l.b = bench_text(switched);
+    fill(&l.b);
+    ask_for(&l, &request);
+    ask_for(&l, &request);
+    assert_int_equal(s.compiled, 1);
+    tegu_unit_find_adapter(l.b.unit, "tone")->scale = 0.25;
+    ask_for(&l, &request);
+    assert_int_equal(s.compiled, 2);
+    bench_close(&l.b);
+    tegu_arena_destroy(s.arena);
+}
+
 /* Three requests, two stored: one is run, and each gets its own. */
 static void only_what_is_missing_is_computed(void **state)
 {
@@ -703,6 +735,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_the_statistic_depends_on_changes_its_key),
         cmocka_unit_test(what_a_state_is_updated_with_counts),
+        cmocka_unit_test(what_an_adapter_is_switched_to_counts),
         cmocka_unit_test(only_what_is_missing_is_computed),
         cmocka_unit_test(pinned_weights_are_hashed_once),
         cmocka_unit_test(a_second_run_computes_nothing_and_gives_the_same_bits),

@@ -174,7 +174,7 @@ static void what_no_size_meets_is_refused_before_anything_runs(void **state)
 
     (void)state;
     open_lab(&l);
-    assert_false(try_pipeline(&l, "budget{params=0.05}"));
+    assert_false(try_pipeline(&l, "budget{params=0.05,round=1}"));
     assert_message(&l.b, "no sizes meet the budget params=0.05; the nearest "
                          "model has 0.2");
     assert_int_equal(l.compiled, 0);

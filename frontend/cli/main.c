@@ -10,6 +10,9 @@
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 static int (*const commands[TEGU_COMMAND_COUNT])(tegu_cli *) = {
 #define TEGU_COMMAND(id, name, operands, min, max, summary, details)           \
@@ -86,6 +89,11 @@ static void prepare_process(void)
         close(fd);
     signal(SIGXFSZ, SIG_IGN);
     signal(SIGABRT, on_abort);
+#ifdef __GLIBC__
+    /* Blocks of a MiB and more go back to the system when freed.  By itself
+     * glibc raises that to 32 MiB as they come and go, and keeps the holes. */
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);
+#endif
 }
 
 int main(int argc, char **argv)

@@ -61,14 +61,10 @@ static void add_type(const keying *k, tegu_text *record, const tegu_type *type)
     add_int(record, type->rank);
     for (uint32_t i = 0; i < type->rank; i++) {
         const tegu_dim *dim = &type->dims[i];
-        const tegu_axis *axis = &k->unit->axes.data[dim->symbol];
         add_int(record, dim->scale);
         add_int(record, dim->offset);
-        if (tegu_dim_is_static(*dim))
-            continue;
-        add_string(record, axis->name);
-        add_int(record, axis->lo);
-        add_int(record, axis->hi);
+        if (!tegu_dim_is_static(*dim))
+            add_string(record, k->unit->axes.data[dim->symbol].name);
     }
 }
 

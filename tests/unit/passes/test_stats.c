@@ -161,7 +161,8 @@ static tegu_site_stats ask_for(lab *l, const tegu_site_request *request)
 typedef struct change {
     const char *what;
     void (*apply)(lab *l, tegu_site_request *request);
-    bool counts; /* another statistic */
+    bool counts;                                        /* another statistic */
+    void (*before)(lab *l, tegu_site_request *request); /* NULL, or to both */
 } change;
 
 static tegu_param *param_of(lab *l, const char *part)
@@ -222,7 +223,13 @@ static void transposed(lab *l, tegu_site_request *r)
     param_of(l, "layers.0.self_attn.q_proj")->transposed = true;
 }
 
-static void stored_type(lab *l, tegu_site_request *r)
+static void stored_half(lab *l, tegu_site_request *r)
+{
+    (void)r;
+    param_of(l, "layers.0.input_layernorm")->stored = TEGU_F16;
+}
+
+static void stored_bfloat(lab *l, tegu_site_request *r)
 {
     (void)r;
     param_of(l, "layers.0.input_layernorm")->stored = TEGU_BF16;
@@ -247,6 +254,18 @@ static void random_weights(lab *l, tegu_site_request *r)
     param->source = TEGU_SOURCE_RANDOM;
     param->seed = 3;
     param->std = 0.1;
+}
+
+static void other_seed(lab *l, tegu_site_request *r)
+{
+    random_weights(l, r);
+    param_of(l, "layers.0.mlp.gate_proj")->seed = 4;
+}
+
+static void other_deviation(lab *l, tegu_site_request *r)
+{
+    random_weights(l, r);
+    param_of(l, "layers.0.mlp.gate_proj")->std = 0.2;
 }
 
 static void moved_weights(lab *l, tegu_site_request *r)
@@ -357,28 +376,30 @@ static void other_value(lab *l, tegu_site_request *r)
 }
 
 static const change changes[] = {
-    {"nothing", nothing, false},
-    {"the first bit of the embedding", first_weight, true},
-    {"the last element of a weight in front", last_weight, true},
-    {"a weight that only the cache knows", cached_weight, true},
-    {"weights behind the value", weight_behind, false},
-    {"a weight stored the other way round", transposed, true},
-    {"a weight's stored type", stored_type, true},
-    {"two weights changing places", swapped_weights, true},
-    {"a weight drawn at random", random_weights, true},
-    {"equal weights at another address", moved_weights, false},
-    {"names of nodes", node_names, false},
-    {"the model's name", model_name, false},
-    {"a norm's epsilon", norm_epsilon, true},
-    {"the base of positions", rope_base, true},
-    {"the last token", one_token, true},
-    {"a sequence less", fewer_sequences, true},
-    {"the same tokens in other sequences", other_cut, true},
-    {"sequences in several calls", shorter_calls, true},
-    {"no Gram matrix", without_gram, true},
-    {"normalised rows", normalised, true},
-    {"another sample", other_stride, true},
-    {"the value before", other_value, true},
+    {"nothing", nothing, false, NULL},
+    {"the first bit of the embedding", first_weight, true, NULL},
+    {"the last element of a weight in front", last_weight, true, NULL},
+    {"a weight that only the cache knows", cached_weight, true, NULL},
+    {"weights behind the value", weight_behind, false, NULL},
+    {"a weight stored the other way round", transposed, true, NULL},
+    {"a weight's stored type", stored_bfloat, true, stored_half},
+    {"two weights changing places", swapped_weights, true, NULL},
+    {"a weight drawn at random", random_weights, true, NULL},
+    {"the seed of one", other_seed, true, random_weights},
+    {"the deviation of one", other_deviation, true, random_weights},
+    {"equal weights at another address", moved_weights, false, NULL},
+    {"names of nodes", node_names, false, NULL},
+    {"the model's name", model_name, false, NULL},
+    {"a norm's epsilon", norm_epsilon, true, NULL},
+    {"the base of positions", rope_base, true, NULL},
+    {"the last token", one_token, true, NULL},
+    {"a sequence less", fewer_sequences, true, NULL},
+    {"the same tokens in other sequences", other_cut, true, NULL},
+    {"sequences in several calls", shorter_calls, true, NULL},
+    {"no Gram matrix", without_gram, true, NULL},
+    {"normalised rows", normalised, true, NULL},
+    {"another sample", other_stride, true, NULL},
+    {"the value before", other_value, true, NULL},
 };
 
 static void what_the_statistic_depends_on_changes_its_key(void **state)
@@ -391,6 +412,8 @@ static void what_the_statistic_depends_on_changes_its_key(void **state)
         shelf_open(&s);
         lab_open(&first, &s);
         request = usual_request(&first);
+        if (changes[i].before)
+            changes[i].before(&first, &request);
         ask_for(&first, &request);
         assert_int_equal(s.compiled, 1);
         lab_open(&second, &s);
@@ -406,6 +429,29 @@ static void what_the_statistic_depends_on_changes_its_key(void **state)
         bench_close(&first.b);
         tegu_arena_destroy(s.arena);
     }
+}
+
+/* Statistics of the first tokens are none of all of them. */
+static void fewer_tokens_are_other_statistics(void **state)
+{
+    shelf s;
+    lab l;
+    tegu_site_request request;
+    tegu_site_stats stats;
+
+    (void)state;
+    shelf_open(&s);
+    lab_open(&l, &s);
+    request = usual_request(&l);
+    ask_for(&l, &request);
+    for (int i = 0; i < 2; i++) {
+        assert_true(tegu_calibrate(l.b.unit, &l.data, l.b.arena, &request, 1,
+                                   LENGTH, &stats));
+        assert_int_equal(stats.rows, LENGTH);
+        assert_int_equal(s.compiled, 2);
+    }
+    bench_close(&l.b);
+    tegu_arena_destroy(s.arena);
 }
 
 /* What the value reads is what an update left, over another update. */
@@ -481,6 +527,37 @@ static void what_an_adapter_is_switched_to_counts(void **state)
     assert_int_equal(s.compiled, 1);
     tegu_unit_find_adapter(l.b.unit, "tone")->scale = 0.25;
     ask_for(&l, &request);
+    assert_int_equal(s.compiled, 2);
+    bench_close(&l.b);
+    tegu_arena_destroy(s.arena);
+}
+
+/* The rows of a table in halves or in quarters. */
+static void what_a_value_is_reshaped_to_counts(void **state)
+{
+    static const char text[] = "unit t\naxis T in 1..8\n"
+                               "param \"e\" : f32[64, 16]\n"
+                               "entry step model {\n"
+                               "  %%1 = input {name=\"tokens\"} : i32[T]\n"
+                               "  %%2 = param {name=\"e\"} : f32[64, 16]\n"
+                               "  %%3 = embed %%1, %%2 : f32[T, 16]\n"
+                               "  %%4 = reshape %%3 : f32[T, %d, %d]\n"
+                               "  %%5 = reduce.sum %%4 {axes=[1]} : f32[T, %d]\n"
+                               "  return \"logits\" %%5\n}\n";
+    tegu_site_request request = {.value = 5, .gram = true};
+    shelf s;
+    lab l;
+
+    (void)state;
+    shelf_open(&s);
+    lab_open(&l, &s);
+    for (int parts = 2; parts <= 4; parts += 2) {
+        bench_close(&l.b);
+        l.b = bench_text(
+            tegu_format(s.arena, text, parts, 16 / parts, 16 / parts));
+        fill(&l.b);
+        assert_int_equal(ask_for(&l, &request).columns, 16 / parts);
+    }
     assert_int_equal(s.compiled, 2);
     bench_close(&l.b);
     tegu_arena_destroy(s.arena);
@@ -734,8 +811,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_the_statistic_depends_on_changes_its_key),
+        cmocka_unit_test(fewer_tokens_are_other_statistics),
         cmocka_unit_test(what_a_state_is_updated_with_counts),
         cmocka_unit_test(what_an_adapter_is_switched_to_counts),
+        cmocka_unit_test(what_a_value_is_reshaped_to_counts),
         cmocka_unit_test(only_what_is_missing_is_computed),
         cmocka_unit_test(pinned_weights_are_hashed_once),
         cmocka_unit_test(a_second_run_computes_nothing_and_gives_the_same_bits),

@@ -402,10 +402,11 @@ static void report_trial(const budget *b, const trial *t)
         {"size", t->size / b->whole},
         {"divergence", t->verdict.divergence},
         {"ppl", exp(t->verdict.loss)},
+        {"ppl_rise", exp(t->verdict.loss - b->original.loss) - 1},
     };
 
     if (t->size < INFINITY)
-        tegu_report_site(b->env, "trial", figures, 4);
+        tegu_report_site(b->env, "trial", figures, 5);
 }
 
 static bool search(budget *b, trial *best)

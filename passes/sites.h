@@ -66,8 +66,8 @@ void tegu_sites_allocate(const tegu_sites *sites, double elements,
  * them; false after reporting. */
 bool tegu_site_change(const tegu_site *site, int64_t size, tegu_arena *scratch,
                       tegu_change *changes, uint32_t *count);
-/* Reduces the sites that are below full in `unit`, sites->unit or a clone, whose
- * arena is not `scratch`; false after reporting. */
+/* Reduces the sites that are below full in `unit`, sites->unit or a clone,
+ * whose arena is not `scratch`; false after reporting. */
 bool tegu_sites_apply(const tegu_sites *sites, tegu_unit *unit,
                       const int64_t *sizes, tegu_arena *scratch);
 

@@ -42,6 +42,13 @@ static void reset(void *self)
     c->inner->reset(c->inner->self);
 }
 
+static bool reload(void *self, const char *param)
+{
+    compiled *c = self;
+
+    return c->inner->reload(c->inner->self, param);
+}
+
 static void destroy(void *self)
 {
     compiled *c = self;
@@ -80,8 +87,11 @@ static tegu_executor *compile(void *data, tegu_unit *unit)
     *c = (compiled){arena, NULL};
     if (artifact)
         c->inner = tegu_jit_create(unit, arena, artifact, &jit);
-    *run = (tegu_executor){
-        .self = c, .call = call, .reset = reset, .destroy = destroy};
+    *run = (tegu_executor){.self = c,
+                           .call = call,
+                           .reset = reset,
+                           .reload = reload,
+                           .destroy = destroy};
     return c->inner ? run : NULL;
 }
 

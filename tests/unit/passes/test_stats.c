@@ -535,15 +535,16 @@ static void what_an_adapter_is_switched_to_counts(void **state)
 /* The rows of a table in halves or in quarters. */
 static void what_a_value_is_reshaped_to_counts(void **state)
 {
-    static const char text[] = "unit t\naxis T in 1..8\n"
-                               "param \"e\" : f32[64, 16]\n"
-                               "entry step model {\n"
-                               "  %%1 = input {name=\"tokens\"} : i32[T]\n"
-                               "  %%2 = param {name=\"e\"} : f32[64, 16]\n"
-                               "  %%3 = embed %%1, %%2 : f32[T, 16]\n"
-                               "  %%4 = reshape %%3 : f32[T, %d, %d]\n"
-                               "  %%5 = reduce.sum %%4 {axes=[1]} : f32[T, %d]\n"
-                               "  return \"logits\" %%5\n}\n";
+    static const char text[] =
+        "unit t\naxis T in 1..8\n"
+        "param \"e\" : f32[64, 16]\n"
+        "entry step model {\n"
+        "  %%1 = input {name=\"tokens\"} : i32[T]\n"
+        "  %%2 = param {name=\"e\"} : f32[64, 16]\n"
+        "  %%3 = embed %%1, %%2 : f32[T, 16]\n"
+        "  %%4 = reshape %%3 : f32[T, %d, %d]\n"
+        "  %%5 = reduce.sum %%4 {axes=[1]} : f32[T, %d]\n"
+        "  return \"logits\" %%5\n}\n";
     tegu_site_request request = {.value = 5, .gram = true};
     shelf s;
     lab l;

@@ -121,17 +121,18 @@ static bool add_linear(const finder *f, tegu_region *region, tegu_value v)
             add_part(f, region, node->inputs[2], node, rows));
 }
 
-static bool add_contract(const finder *f, tegu_region *region, tegu_value v)
+/* A contraction, or rows gathered from a constant. */
+static bool add_stack(const finder *f, tegu_region *region, tegu_value v)
 {
     const tegu_node *node = tegu_graph_node(f->g, v);
     tegu_region_axes axes;
     tegu_value weight;
-    const char *why =
-        tegu_stack_written(f->g, f->constant, v, f->experts[v], &weight, &axes);
+    const char *why = tegu_stack_written(region, f->constant, v, f->experts[v],
+                                         &weight, &axes);
 
     if (!why && region->experts > 1 && axes.experts < 0)
         why = shared;
-    return why ? refuse(f, node->loc, "contract", why)
+    return why ? refuse(f, node->loc, tegu_op_get(node->op)->text, why)
                : add_part(f, region, weight, node, axes);
 }
 
@@ -184,8 +185,9 @@ static bool add_value(const finder *f, tegu_region *region, tegu_value v)
 
     if (node->op == TEGU_OP_LINEAR)
         return add_linear(f, region, v);
-    if (node->op == TEGU_OP_CONTRACT)
-        return add_contract(f, region, v);
+    if (node->op == TEGU_OP_CONTRACT ||
+        (node->op == TEGU_OP_GATHER && f->constant[node->inputs[0]]))
+        return add_stack(f, region, v);
     if (node->op == TEGU_OP_TRANSPOSE)
         return add_turned(f, v);
     if (!is_elementwise(node->op))
@@ -200,7 +202,8 @@ static bool add_value(const finder *f, tegu_region *region, tegu_value v)
 
 static bool is_writer(tegu_op op)
 {
-    return op == TEGU_OP_LINEAR || op == TEGU_OP_CONTRACT;
+    return op == TEGU_OP_LINEAR || op == TEGU_OP_CONTRACT ||
+           op == TEGU_OP_GATHER;
 }
 
 /* Every use of the region's values must be in it, or the reader's. */

@@ -34,6 +34,8 @@ typedef struct tegu_region {
     int64_t width;
     int64_t experts;   /* 1: no axis of them */
     int input_experts; /* the axis of the input; -1: none */
+    tegu_value rows;   /* the expert that each row chose, where weights are
+                          gathered; 0: every row goes to all */
     /* A number per row, and per expert, that what the reader makes is times;
      * 0: none. */
     tegu_value gate;
@@ -66,9 +68,10 @@ bool tegu_stack_reads(const tegu_graph *g, const bool *constant, tegu_value v,
  * NULL. */
 const char *tegu_stack_open(tegu_graph *g, const bool *constant, tegu_value v,
                             tegu_region *region);
-/* The weight of a contraction that writes a region, and its axes, where the
- * result's experts are at `experts` (-1: none); why not, or NULL. */
-const char *tegu_stack_written(const tegu_graph *g, const bool *constant,
+/* The weight of a contraction, or the constant of a gather, that writes a
+ * region, and its axes, where the result's experts are at `experts` (-1:
+ * none); why not, or NULL. */
+const char *tegu_stack_written(const tegu_region *region, const bool *constant,
                                tegu_value v, int experts, tegu_value *weight,
                                tegu_region_axes *axes);
 /* Finds the gate of a region: `user` is the reader's only one (0: none). */

@@ -99,9 +99,30 @@ static const struct mixture {
      "  let all = sum(n, axis = 0)\n"
      "  let w = param \"out2\" [vocab, dim]\n"
      "  return logits_of(x + masked) + linear(masked, w) + linear(all, w)\n"},
+    /* The same twice: TOP_TWO and the next. */
+    {"the best two of all",
+     "  let one = max(g, axis = -1, keep = true)\n"
+     "  let two = max(where(g < one, g, 0.0), axis = -1, keep = true)\n"
+     "  let best = where(g >= two, g, 0.0)\n"
+     "  let h = hidden_of(n) * reshape(best, [T, experts, 1])\n"
+     "  return logits_of(x + contract(h, param \"down\" [experts, dim, "
+     "hidden], a = [1, 2], b = [0, 2]))\n"},
+    {"the two that a token chose",
+     "  let one = max(g, axis = -1, keep = true)\n"
+     "  let rest = where(g < one, g, 0.0)\n"
+     "  let two = max(rest, axis = -1, keep = true)\n"
+     "  let best = concat(reshape(argmax(g, axis = -1), [T, 1]), "
+     "reshape(argmax(rest, axis = -1), [T, 1]), axis = 1)\n"
+     "  let up = contract(n, gather(param \"up\" [experts, hidden, dim], "
+     "best), a = [1], b = [3], batch_a = [0], batch_b = [0])\n"
+     "  let h = gelu(up + gather(param \"up_bias\" [experts, hidden], best))\n"
+     "  let each = contract(h, gather(param \"down\" [experts, dim, hidden], "
+     "best), a = [2], b = [3], batch_a = [0, 1], batch_b = [0, 1])\n"
+     "  let taken = reshape(concat(one, two, axis = 1), [T, 2, 1])\n"
+     "  return logits_of(x + sum(each * taken, axis = 1))\n"},
 };
 
-enum { MIXTURES = sizeof mixtures / sizeof *mixtures };
+enum { MIXTURES = sizeof mixtures / sizeof *mixtures, TOP_TWO = MIXTURES - 2 };
 
 static bench bench_mixture(const struct mixture *m)
 {
@@ -338,6 +359,32 @@ static void statistics_are_weighted_by_the_gate(void **state)
         }
 }
 
+/* Experts that tokens choose see the rows that they would count in if all were
+ * computed. */
+static void chosen_experts_are_reduced_like_gated_ones(void **state)
+{
+    static const char *const pipelines[] = {
+        "reduce-hidden{keep=1}", "reduce-hidden{keep=0.5}",
+        "reduce-hidden{keep=0.5,method=select,sequential=true}"};
+    static float all[BENCH_MOST], chosen[BENCH_MOST];
+
+    (void)state;
+    for (size_t k = 0; k < sizeof pipelines / sizeof *pipelines; k++) {
+        bench a = bench_mixture(&mixtures[TOP_TWO]);
+        bench b = bench_mixture(&mixtures[TOP_TWO + 1]);
+        bench_must_reduce(&a, pipelines[k]);
+        bench_must_reduce(&b, pipelines[k]);
+        int64_t n = bench_call(&a, "step", all);
+        bench_call(&b, "step", chosen);
+        double worst = bench_difference(all, chosen, n);
+        if (!(worst < 1e-4))
+            fail_msg("%s: they differ by %g", pipelines[k], worst);
+        assert_int_equal((int)bench_figure(&b, 0, "experts"), EXPERTS);
+        bench_close(&a);
+        bench_close(&b);
+    }
+}
+
 /* Least squares per expert: no other map over the same elements is nearer. */
 static void obs_loses_less_than_selection_on_every_stack(void **state)
 {
@@ -392,13 +439,29 @@ static const struct refusal {
      "batch_b = [0])[.., 0..1] * n)\n",
      "slice", "'contract' needs axis 'dim' as it is"},
     {"  let best = argmax(g, axis = -1)\n"
+     "  let worst = argmax(-g, axis = -1)\n"
      "  let h = gelu(contract(n, gather(param \"up\" [experts, hidden, dim], "
-     "best), a = [1], b = [2], batch_a = [0], batch_b = [0]))\n"
+     "worst), a = [1], b = [2], batch_a = [0], batch_b = [0]))\n"
      "  return logits_of(x + contract(h, gather(param \"down\" [experts, dim, "
      "hidden], best), a = [1], b = [2], batch_a = [0], batch_b = [0]))\n",
      "reduce-hidden",
-     "axis 'hidden' cannot be cut: 'contract' takes the weights of the experts "
-     "that each token chose; contract with all of them"},
+     "axis 'hidden' cannot be cut: 'contract' takes the weights of other "
+     "experts than its reader does"},
+    {"  let best = argmax(g, axis = -1)\n"
+     "  let down = param \"down\" [experts, dim, hidden]\n"
+     "  let h = gelu(contract(n, gather(param \"up\" [experts, hidden, dim], "
+     "best), a = [1], b = [2], batch_a = [0], batch_b = [0]))\n"
+     "  let all = contract(h, gather(down, best), a = [1], b = [2])\n"
+     "  return logits_of(x + sum(all, axis = 1))\n",
+     "reduce-hidden",
+     "axis 'hidden' cannot be cut: 'contract' does not run along the rows that "
+     "chose experts"},
+    {"  let best = argmax(g, axis = -1)\n"
+     "  let h = gelu(linear(n, param \"up\" [hidden, dim]))\n"
+     "  return logits_of(x + contract(h, gather(param \"down\" [experts, dim, "
+     "hidden], best), a = [1], b = [2], batch_a = [0], batch_b = [0]))\n",
+     "reduce-hidden",
+     "axis 'hidden' cannot be cut: 'linear' gives all experts the same"},
     {"  let h = gelu(linear(n, param \"up\" [hidden, dim]))\n"
      "  let all = reshape(h, [T, 1, hidden]) * reshape(g, [T, experts, 1])\n"
      "  return logits_of(x + contract(all, param \"down\" [experts, dim, "
@@ -414,8 +477,8 @@ static const struct refusal {
      "  return logits_of(x + contract(h, param \"down\" [experts, dim, "
      "hidden], a = [1, 2], b = [0, 2]))\n",
      "reduce-hidden",
-     "axis 'hidden' cannot be cut: 'contract' writes the elements of all "
-     "experts by one weight"},
+     "axis 'hidden' cannot be cut: 'contract' gives all experts the same "
+     "elements"},
     {"  let h = gelu(linear(reshape(g, [T, experts, 1]), param \"up\" "
      "[hidden, 1]))\n"
      "  return logits_of(x + contract(h, param \"down\" [experts, dim, "
@@ -489,6 +552,7 @@ int main(void)
         cmocka_unit_test(duplicates_of_each_expert_merge_without_loss),
         cmocka_unit_test(experts_keep_different_elements),
         cmocka_unit_test(statistics_are_weighted_by_the_gate),
+        cmocka_unit_test(chosen_experts_are_reduced_like_gated_ones),
         cmocka_unit_test(obs_loses_less_than_selection_on_every_stack),
         cmocka_unit_test(a_contraction_without_experts_is_a_hidden_layer),
         cmocka_unit_test(low_rank_leaves_stacks_alone),

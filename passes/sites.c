@@ -18,6 +18,15 @@ static const double gram_power = 0.5;
 /* Statistics gathered in one run. */
 static const double statistics_bytes = 512e6;
 
+/* Progress of work on site i. */
+static void show(const tegu_sites *sites, const char *what, uint32_t i)
+{
+    const tegu_calibration *data = sites->data;
+
+    if (data->progress)
+        data->progress(data->data, what, i + 1, sites->list.count);
+}
+
 /* --- finding --- */
 
 /* How many of a type's dimensions shrink with the residual axis. */
@@ -190,9 +199,7 @@ static bool measure_site(const measuring *m, uint32_t i)
     tegu_site *site = &m->sites->list.data[i];
     uint32_t r = m->of[i];
 
-    if (m->data->progress)
-        m->data->progress(m->data->data, "measuring layers", i + 1,
-                          m->sites->list.count);
+    show(m->sites, "measuring layers", i);
     if (site->is_hidden)
         return measure_hidden(site, &m->stats[r], m->arena);
     if (!tegu_factor_weight(site->matrix, &m->powers[r], m->arena,
@@ -259,6 +266,7 @@ bool tegu_sites_measure(tegu_sites *sites, const tegu_calibration *data,
                    .of = TEGU_ARRAY(arena, uint32_t, count)};
     bool ok = true;
 
+    sites->data = data;
     for (uint32_t next = 0; ok && next < count;) {
         m.run = tegu_arena_create();
         if (!m.run)
@@ -420,6 +428,7 @@ bool tegu_sites_apply(const tegu_sites *sites, tegu_unit *unit,
         tegu_mark mark = tegu_arena_mark(scratch);
         uint32_t count = 1;
         bool ok;
+        show(sites, "reducing layers", i);
         if (sizes[i] == site->full)
             continue;
         ok = site->is_hidden

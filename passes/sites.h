@@ -33,8 +33,9 @@ typedef struct tegu_site {
 typedef struct tegu_sites {
     TEGU_VEC(tegu_site) list;
     tegu_unit *unit;
-    const char *axis; /* of the hidden layers */
-    double residual;  /* the part of the residual axis that is left: 1 */
+    const tegu_calibration *data; /* that they were measured with */
+    const char *axis;             /* of the hidden layers */
+    double residual; /* the part of the residual axis that is left: 1 */
     tegu_regions regions;
     tegu_matrices matrices;
 } tegu_sites;
@@ -66,8 +67,8 @@ void tegu_sites_allocate(const tegu_sites *sites, double elements,
  * them; false after reporting. */
 bool tegu_site_change(const tegu_site *site, int64_t size, tegu_arena *scratch,
                       tegu_change *changes, uint32_t *count);
-/* Reduces the sites that are below full in `unit`, sites->unit or a clone,
- * whose arena is not `scratch`; false after reporting. */
+/* Reduces the measured sites that are below full in `unit`, sites->unit or a
+ * clone, whose arena is not `scratch`; false after reporting. */
 bool tegu_sites_apply(const tegu_sites *sites, tegu_unit *unit,
                       const int64_t *sizes, tegu_arena *scratch);
 

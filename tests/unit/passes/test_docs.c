@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* docs/passes.md names every pass and option, every step of every preset with
- * its reason, and every rule. */
+/* docs/passes.md names every pass with its levels and options, every step of
+ * every preset with its reason, and every rule. */
 #include "bench.h"
 #include "ir/base/io.h"
 #include "passes/pipeline.h"
@@ -36,6 +36,42 @@ static void docs_name_every_pass_and_option(void **state)
         has(docs, tegu_format(b.arena, "\n**%s** (", table[i].name));
         for (uint32_t k = 0; k < options; k++)
             has(docs, tegu_format(b.arena, "`%s`", o[k].key));
+    }
+    bench_close(&b);
+}
+
+/* "model, core", "core to kernel" or "all levels". */
+static const char *levels_text(const bench *b, const tegu_pass *pass)
+{
+    static const tegu_level levels[] = {TEGU_LEVEL_MODEL, TEGU_LEVEL_CORE,
+                                        TEGU_LEVEL_KERNEL};
+    tegu_text text = {.arena = b->arena};
+
+    if (pass->needs == (TEGU_LEVEL_MODEL | TEGU_LEVEL_CORE | TEGU_LEVEL_KERNEL))
+        return "all levels";
+    for (int i = 0; i < 3; i++)
+        if (pass->needs & levels[i])
+            tegu_text_printf(&text, "%s%s", text.count ? ", " : "",
+                             tegu_level_text(levels[i]));
+    if (pass->gives)
+        tegu_text_printf(&text, " to %s",
+                         tegu_level_text((tegu_level)pass->gives));
+    return tegu_text_cstr(&text);
+}
+
+static void docs_state_levels_and_losses(void **state)
+{
+    bench b = bench_open();
+    const char *docs = read_docs(&b);
+    uint32_t count;
+    const tegu_pass *table = tegu_pass_table(&count);
+
+    (void)state;
+    for (uint32_t i = 0; i < count; i++) {
+        const char *head = tegu_format(b.arena, "\n**%s** (%s%s", table[i].name,
+                                       levels_text(&b, &table[i]),
+                                       table[i].lossy ? ", lossy" : ")");
+        has(docs, head);
     }
     bench_close(&b);
 }
@@ -80,6 +116,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(docs_name_every_pass_and_option),
+        cmocka_unit_test(docs_state_levels_and_losses),
         cmocka_unit_test(docs_give_every_preset_with_its_reasons),
         cmocka_unit_test(docs_list_every_rule),
     };

@@ -43,6 +43,19 @@ if command -v g++ >/dev/null; then
         -c "$work/h.cc" -o "$work/h.o"
 fi
 
+echo "-- docs/abi.md and the header name the same things"
+"$tegu" compile examples/models/wiki5m -o "$work/kept" --quiet \
+    --adapter examples/models/wiki5m-shakespeare --singlora-ramp 1 \
+    --keep-adapters
+grep -oE '\<(wiki5m|WIKI5M)_[A-Za-z_0-9]+' "$work/kept/wiki5m.h" |
+    sed -E 's/ADAPTER_WIKI5M_SHAKESPEARE/ADAPTER_A/
+            s/^wiki5m/NAME/; s/^WIKI5M/UP/
+            s/_(step|prompt|STEP|PROMPT)(_|$)/_E\2/
+            s/^NAME_init_[0-9a-f]{16}$/NAME_init_/' | sort -u > "$work/named"
+grep -oE '\<(NAME|UP)_[A-Za-z_]+' docs/abi.md | grep -vx UP_ADAPTER_ |
+    sort -u > "$work/described"
+diff "$work/named" "$work/described" || fail "docs/abi.md differs"
+
 echo "-- a C program with nothing else, from the object and the archive"
 cc -std=c99 "$work/wiki5m_demo.c" "$work/wiki5m.o" -I"$work" \
     -Wl,-z,relro,-z,now,-z,text,--fatal-warnings -pie -o "$work/demo"

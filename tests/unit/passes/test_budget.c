@@ -31,9 +31,9 @@ static tegu_executor *interpret(void *data, tegu_unit *unit)
     return run;
 }
 
-static void open_lab(lab *l)
+static void open_bench(lab *l, bench b)
 {
-    *l = (lab){.b = bench_llama("2")};
+    *l = (lab){.b = b};
     for (uint32_t i = 0; i < l->b.unit->params.count; i++) {
         l->b.unit->params.data[i].source = TEGU_SOURCE_RANDOM;
         l->b.unit->params.data[i].seed = i + 1;
@@ -47,6 +47,11 @@ static void open_lab(lab *l)
                                  .source = "test",
                                  .compile = interpret,
                                  .data = l};
+}
+
+static void open_lab(lab *l)
+{
+    open_bench(l, bench_llama("2"));
 }
 
 static bool try_pipeline(lab *l, const char *text)
@@ -306,6 +311,39 @@ static void what_cannot_be_reloaded_is_compiled(void **state)
     bench_close(&l.b);
 }
 
+static const char adapted[] = "unit adapted\n"
+                              "axis T in 1..8\n"
+                              "param \"table\" : f32[64, 6]\n"
+                              "param \"mix\" : f32[6, 6]\n"
+                              "param \"a\" : f32[2, 6]\n"
+                              "param \"b\" : f32[6, 2]\n"
+                              "\n"
+                              "entry step model {\n"
+                              "  %1 = input {name=\"tokens\"} : i32[T]\n"
+                              "  %2 = param {name=\"table\"} : f32[64, 6]\n"
+                              "  %3 = embed %1, %2 : f32[T, 6]\n"
+                              "  %4 = param {name=\"mix\"} : f32[6, 6]\n"
+                              "  %5 = param {name=\"a\"} : f32[2, 6]\n"
+                              "  %6 = param {name=\"b\"} : f32[6, 2]\n"
+                              "  %7 = lora %4, %5, %6 : f32[6, 6]\n"
+                              "  %8 = linear %3, %7 : f32[T, 6]\n"
+                              "  %9 = linear %8, %2 : f32[T, 64]\n"
+                              "  return \"logits\" %9\n"
+                              "}\n";
+
+/* The change takes the adapted weight's place, not the base's under it. */
+static void a_changed_weight_has_its_adapters_in_it(void **state)
+{
+    lab l;
+    tegu_verdict verdict;
+
+    (void)state;
+    open_bench(&l, bench_text(adapted));
+    verdict = probe(&l, "mix", 1); /* zeros: equal logits */
+    assert_float_equal(verdict.loss, log(VOCAB), 1e-6);
+    bench_close(&l.b);
+}
+
 /* --- elements --- */
 
 static double elements(const lab *l, const char *name)
@@ -351,6 +389,7 @@ int main(void)
         cmocka_unit_test(equal_searches_give_equal_models),
         cmocka_unit_test(a_probe_equals_the_reduced_model),
         cmocka_unit_test(what_cannot_be_reloaded_is_compiled),
+        cmocka_unit_test(a_changed_weight_has_its_adapters_in_it),
         cmocka_unit_test(elements_of_sites_follow_the_residual_axis),
     };
 

@@ -120,6 +120,18 @@ static const char *describe_stored(const tegu_cli_calibration *c)
         tegu_digest_text(c->cli->arena, c->data.store->tokens));
 }
 
+/* Adds the file of --stats, whose statistics stand for those of the data. */
+static void note_statistics(tegu_cli_calibration *c)
+{
+    const tegu_file *file = c->kept ? tegu_kept_input(c->kept) : NULL;
+    tegu_text lines = {.arena = c->cli->arena};
+    if (!file)
+        return;
+    tegu_text_printf(&lines, "%s", c->made_from);
+    tegu_provenance_add(&lines, "statistics", file);
+    c->made_from = tegu_text_cstr(&lines);
+}
+
 /* Reads --calib for the session's model; every model of the command gets the
  * same. */
 static bool read_data(tegu_cli_calibration *c, tegu_session *session,
@@ -152,6 +164,7 @@ static bool open_data(tegu_cli *cli, tegu_session *session, const char *spec)
         tegu_kept_attach(c->kept, &c->data);
     if (!spec)
         c->made_from = describe_stored(c);
+    note_statistics(c);
     cli->calibration = c;
     return true;
 }

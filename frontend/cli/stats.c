@@ -169,6 +169,11 @@ bool tegu_kept_open(tegu_cli *cli, tegu_kept_stats **kept)
     return true;
 }
 
+const tegu_file *tegu_kept_input(const tegu_kept_stats *kept)
+{
+    return kept->input.path ? &kept->input.mapped : NULL;
+}
+
 /* Says that the file is of other tokens than these. */
 static void warn(const tegu_kept_stats *k)
 {

@@ -69,6 +69,8 @@ typedef struct tegu_kept_stats tegu_kept_stats;
 /* Opens what --stats and --save-stats name; *kept is NULL with neither.  False
  * after reporting. */
 bool tegu_kept_open(tegu_cli *cli, tegu_kept_stats **kept);
+/* The file of --stats; NULL: none. */
+const tegu_file *tegu_kept_input(const tegu_kept_stats *kept);
 /* Gives the calibration its store.  Without tokens it gets the shape of those
  * that the file is of; with tokens that differ from them a warning says so. */
 void tegu_kept_attach(tegu_kept_stats *kept, tegu_calibration *calibration);

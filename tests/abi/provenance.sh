@@ -78,12 +78,17 @@ sed -i 's/"lora_alpha": 8/"lora_alpha": 3/' \
 compile alpha --adapter "$adapter"
 differ adapted alpha
 
-echo "-- calibration text and tokenizer"
+echo "-- calibration text, tokenizer and stored statistics"
 calibrated slim
 names slim text calib.txt
 names slim tokenizer tokenizer.json
 calibrated slim_again
 same slim slim_again
+calibrated saved --save-stats "$work/kept.st"
+same slim saved
+compile reused --stats "$work/kept.st" -p "$small"
+names reused statistics kept.st
+differ slim reused
 sed -i 's/the/a/' "$work/calib.txt"
 calibrated slim_text
 differ slim slim_text

@@ -11,7 +11,8 @@
  * Termination: every rule decreases, in lexicographic order,
  *   1. the cost of the ops that the results need: pow 8, div 5, other
  *      functions 4, not-equal and other arithmetic 2, contractions by
- *      weights whose summed axis is not their last 4, movement 1;
+ *      weights whose summed axis is not their last 4, by stacks of them 7,
+ *      movement 1;
  *   2. the sum over ops of their distance from leaves;
  *   3. constants that stand left, and broadcasts that are operands;
  * so there is no endless chain, whatever the order.

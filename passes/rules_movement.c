@@ -392,6 +392,90 @@ static tegu_value contract_weights(const tegu_match *m)
     return tegu_match_build(m, TEGU_OP_CONTRACT, 2, inputs, 2, attrs, NULL);
 }
 
+/* The summed axes of a are its last ones, in order, of fixed extents. */
+static bool sums_trailing(const tegu_match *m)
+{
+    const tegu_type *a = type_of(m, m->bound[0]);
+    uint32_t count = int_count(&m->node, "a");
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t axis = a->rank - count + i;
+        if (ints(&m->node, "a")[i] != (int64_t)axis ||
+            !tegu_dim_is_static(a->dims[axis]))
+            return false;
+    }
+    return count > 0;
+}
+
+/* The axes of a stack: those that the result has, in order, then those summed
+ * over; how many of the first. */
+static uint32_t stack_axes(const tegu_match *m, int64_t perm[TEGU_MAX_RANK])
+{
+    const tegu_type *b = type_of(m, m->bound[1]);
+    uint32_t count = int_count(&m->node, "b"), free = 0;
+
+    for (uint32_t k = 0; k < b->rank; k++) {
+        bool summed = false;
+        for (uint32_t i = 0; i < count; i++)
+            summed |= ints(&m->node, "b")[i] == (int64_t)k;
+        if (!summed)
+            perm[free++] = k;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        perm[free + i] = ints(&m->node, "b")[i];
+    return free;
+}
+
+/* x with its axes from `from` on as one, and those before them too where
+ * `both`; 0 when they have no product. */
+static tegu_value merged(const tegu_match *m, tegu_value x, uint32_t from,
+                         bool both)
+{
+    const tegu_type *was = type_of(m, x);
+    tegu_type type = *was;
+    uint32_t at = both ? 1 : from;
+
+    type.rank = at + 1;
+    if (!tegu_dims_product(was->dims, from, was->rank, &type.dims[at]) ||
+        (both && !tegu_dims_product(was->dims, 0, from, &type.dims[0])))
+        return 0;
+    return tegu_build_reshape(m->g, m->node.loc, x,
+                              tegu_unit_type(m->g->unit, &type));
+}
+
+/* Stacks of weights become matrices, at core level: at the model's, passes
+ * look for the stacks. */
+static tegu_value contract_stacks(const tegu_match *m)
+{
+    static const int64_t second[] = {1};
+    tegu_unit *unit = m->g->unit;
+    uint32_t rank = type_of(m, m->bound[1])->rank, free;
+    int64_t perm[TEGU_MAX_RANK];
+    int64_t first = type_of(m, m->bound[0])->rank - int_count(&m->node, "a");
+    tegu_value in[2] = {m->bound[0]};
+
+    if (m->g->level != TEGU_LEVEL_CORE || !is_weight(m->g, m->bound[1]) ||
+        rank < 3 || int_count(&m->node, "batch_b") || !sums_trailing(m))
+        return 0;
+    free = stack_axes(m, perm);
+    if (free == 0)
+        return 0;
+    tegu_attr order =
+        tegu_attr_of_ints(unit, TEGU_OP_TRANSPOSE, "perm", perm, rank);
+    in[1] = merged(m,
+                   tegu_match_build(m, TEGU_OP_TRANSPOSE, 1, &m->bound[1], 1,
+                                    &order, NULL),
+                   free, true);
+    in[0] = merged(m, in[0], (uint32_t)first, false);
+    tegu_attr attrs[] = {
+        tegu_attr_of_ints(unit, TEGU_OP_CONTRACT, "a", &first, 1),
+        tegu_attr_of_ints(unit, TEGU_OP_CONTRACT, "b", second, 1)};
+    return tegu_build_reshape(
+        m->g, m->node.loc,
+        tegu_match_build(m, TEGU_OP_CONTRACT, 2, in, 2, attrs, NULL),
+        m->node.type);
+}
+
 /* clang-format off */
 static const tegu_rule rules[] = {
     {"move-uniform",        X, move_uniform},
@@ -416,6 +500,7 @@ static const tegu_rule rules[] = {
     {"gather-iota",         P(GATHER, X, P(IOTA, NULL)), gather_iota},
     {"size-static",         P(SIZE, X), size_static},
     {"contract-weights",    P(CONTRACT, X, Y), contract_weights},
+    {"contract-stacks",     P(CONTRACT, X, Y), contract_stacks},
 };
 /* clang-format on */
 

@@ -166,12 +166,6 @@ uint64_t tegu_input_hash(const void *bytes, size_t size);
 /* Adds the line "WHAT NAME of SIZE bytes, hash HASH". */
 void tegu_provenance_add(tegu_text *lines, const char *what,
                          const tegu_file *file);
-/* Adds a line for each file that the model was read from, and each option
- * that changes what they say; the same for the adapters alone. */
-void tegu_provenance_model(tegu_text *lines, const tegu_cli *cli,
-                           const tegu_session *session);
-void tegu_provenance_adapters(tegu_text *lines, const tegu_cli *cli,
-                              const tegu_session *session);
 /* All lines of a session, calibration data too, in its arena. */
 const char *tegu_provenance(const tegu_cli *cli, const tegu_session *session);
 

@@ -58,16 +58,16 @@ static void add_options(tegu_text *lines, const tegu_args *args,
     }
 }
 
-void tegu_provenance_model(tegu_text *lines, const tegu_cli *cli,
-                           const tegu_session *session)
+static void add_model(tegu_text *lines, const tegu_cli *cli,
+                      const tegu_session *session)
 {
     static const tegu_cli_option options[] = {TEGU_CLI_DEFINE};
     add_files(lines, "model", &session->unit->files);
     add_options(lines, &cli->args, options, sizeof options / sizeof *options);
 }
 
-void tegu_provenance_adapters(tegu_text *lines, const tegu_cli *cli,
-                              const tegu_session *session)
+static void add_adapters(tegu_text *lines, const tegu_cli *cli,
+                         const tegu_session *session)
 {
     static const tegu_cli_option options[] = {
         TEGU_CLI_ADAPTER_SCALE, TEGU_CLI_ADAPTER_RAMP, TEGU_CLI_ADAPTER_ALPHA};
@@ -82,9 +82,9 @@ const char *tegu_provenance(const tegu_cli *cli, const tegu_session *session)
 {
     const char *calibrated = tegu_calibration_provenance(cli);
     tegu_text lines = {.arena = session->arena};
-    tegu_provenance_model(&lines, cli, session);
+    add_model(&lines, cli, session);
     if (session->unit->adapters.count < 2 || *calibrated)
-        tegu_provenance_adapters(&lines, cli, session);
+        add_adapters(&lines, cli, session);
     tegu_text_printf(&lines, "%s", calibrated);
     return tegu_text_cstr(&lines);
 }

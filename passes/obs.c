@@ -165,10 +165,10 @@ bool tegu_least_squares(int64_t out, int64_t n, const double *w,
     for (int64_t i = 0; i < n; i++)
         for (int64_t k = 0; k < count; k++)
             across[i * count + k] = gram[i * n + kept[k]];
-    for (int64_t i = 0; i < count; i++) {
-        memcpy(among + i * count, across + kept[i] * count,
-               size * sizeof *among);
-        among[i * count + i] += damping(n, gram, damp);
+    for (int64_t k = 0; k < count; k++) {
+        double *row = across + kept[k] * count;
+        row[k] += damping(n, gram, damp);
+        memcpy(among + k * count, row, size * sizeof *among);
     }
     tegu_multiply(false, false, out, count, n, w, across, repaired);
     ok = tegu_solve_rows(count, among, out, repaired);

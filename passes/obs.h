@@ -19,8 +19,8 @@ bool tegu_obs_order(int64_t out, int64_t n, const double *w, const double *gram,
                     double damp, int64_t fixed, tegu_arena *scratch,
                     int64_t *order, double *loss);
 /* The map over inputs kept [count] whose output is nearest to w's over the
- * Gram matrix: w gram[:, kept] (gram[kept, kept] + damp mean diag I)^-1, into
- * repaired [out, count]. */
+ * damped Gram matrix G, as above: w G[:, kept] G[kept, kept]^-1, into repaired
+ * [out, count].  Where gram says nothing, columns stay as they are. */
 bool tegu_least_squares(int64_t out, int64_t n, const double *w,
                         const double *gram, double damp, const int64_t *kept,
                         int64_t count, tegu_arena *scratch, double *repaired);

@@ -187,7 +187,7 @@ static void unread_heads_go_from_joint_weights(void **state)
         double most = 0;
         for (int64_t k = 0; k < n; k++)
             most = fmax(most, fabs((double)before[k]));
-        if (!(worst < 0.05 * most &&
+        if (!(worst < 1e-3 * most &&
               bench_figure(&b, 0, "relative_error") < 1e-5))
             fail_msg("%s: differs by %g of %g", fused[i].name, worst, most);
         for (uint32_t s = 0; s < b.unit->states.count; s++)

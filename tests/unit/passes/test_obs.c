@@ -159,12 +159,34 @@ static void a_gram_matrix_that_is_none_is_refused(void **state)
     tegu_arena_destroy(l.arena);
 }
 
+/* Nothing is known of an input that was always 0, so that its column stays;
+ * nor of any without samples. */
+static void columns_without_samples_stay(void **state)
+{
+    (void)state;
+    for (int none = 0; none < 2; none++) {
+        lab l = lab_open(5);
+        const int64_t kept[] = {0, 2, 3};
+        double cut[OUT * 3];
+        for (int i = 0; i < ROWS * N; i++)
+            l.x[i] *= none || i % N == 3 ? 0 : 1;
+        gather(&l);
+        assert_true(tegu_least_squares(OUT, N, l.w, l.gram, 1e-4, kept, 3,
+                                       l.arena, cut));
+        for (int o = 0; o < OUT; o++)
+            for (int k = none ? 0 : 2; k < 3; k++)
+                assert_near(cut[o * 3 + k], l.w[o * N + kept[k]]);
+        tegu_arena_destroy(l.arena);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(
             elimination_takes_the_cheapest_input_and_knows_its_loss),
         cmocka_unit_test(a_duplicate_goes_first_and_costs_nothing),
+        cmocka_unit_test(columns_without_samples_stay),
         cmocka_unit_test(fixed_inputs_are_never_removed),
         cmocka_unit_test(a_gram_matrix_that_is_none_is_refused),
     };

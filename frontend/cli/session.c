@@ -141,11 +141,9 @@ static bool check_pass_names(tegu_cli *cli)
 
 /* The pipeline, and after it keep-adapters if they are to be kept, so that
  * passes before it take adapters along. */
-static const char *with_adapters(const tegu_cli *cli,
-                                 const tegu_session *session,
-                                 const char *pipeline)
+static const char *with_adapters(const tegu_cli *cli, const char *pipeline)
 {
-    if (session->unit->adapters.count < 2)
+    if (!tegu_args_has(&cli->args, TEGU_CLI_KEEP_ADAPTERS))
         return pipeline;
     return tegu_format(cli->arena, "%s%skeep-adapters", pipeline,
                        *pipeline ? "," : "");
@@ -156,7 +154,7 @@ static bool check_adapters(const tegu_cli *cli, const tegu_unit *unit)
 {
     for (uint32_t a = 1; a < unit->adapters.count; a++) {
         const char *name = unit->adapters.data[a].name;
-        bool found = false;
+        bool found = !tegu_args_has(&cli->args, TEGU_CLI_KEEP_ADAPTERS);
         for (uint32_t i = 0; i < unit->entries.count; i++) {
             const tegu_graph *g = unit->entries.data[i].graph;
             for (tegu_value v = 1; v < g->nodes.count; v++) {
@@ -180,7 +178,7 @@ bool tegu_session_passes(tegu_cli *cli, tegu_session *session,
 {
     if (!pipeline)
         pipeline = tegu_args_text(&cli->args, TEGU_CLI_PIPELINE, "");
-    pipeline = with_adapters(cli, session, pipeline);
+    pipeline = with_adapters(cli, pipeline);
     tegu_pipeline *steps =
         tegu_pipeline_parse(session->arena, cli->diag, pipeline);
     int64_t level;

@@ -469,6 +469,57 @@ static void assert_same(tegu_blob a, tegu_blob b)
     assert_memory_equal(a.data, b.data, a.size);
 }
 
+/* ---- adapters ---- */
+
+/* The hash in the file of the adapter on `w`, whose tensors are named NAME:a
+ * and NAME:b of module `on`. */
+static uint64_t slot_hash(const char *name, const char *on, int rank)
+{
+    tegu_arena *arena = tegu_arena_create();
+    numeric_model m = numeric_parse(tegu_format(
+        arena,
+        "unit m\nadapter %s 1\nweights random 3 0.5\n"
+        "param \"w\" : f32[4, 6]\nparam \"%s:%s.a\" : f32[%d, 6] of %s\n"
+        "param \"%s:%s.b\" : f32[4, %d] of %s\nentry f core {\n"
+        "%%1 = input {name=\"x\"} : f32[2, 6]\n"
+        "%%2 = param {name=\"w\"} : f32[4, 6]\n"
+        "%%3 = param {name=\"%s:%s.a\"} : f32[%d, 6]\n"
+        "%%4 = param {name=\"%s:%s.b\"} : f32[4, %d]\n"
+        "%%5 = adapter_scale {name=\"%s\"} : f32[]\n"
+        "%%6 = contract %%1, %%2 {a=[1], b=[1]} : f32[2, 4]\n"
+        "%%7 = contract %%1, %%3 {a=[1], b=[1]} : f32[2, %d]\n"
+        "%%8 = contract %%7, %%4 {a=[1], b=[1]} : f32[2, 4]\n"
+        "%%9 = add_if %%6, %%8, %%5 : f32[2, 4]\nreturn \"y\" %%9\n}\n",
+        name, name, on, rank, name, name, on, rank, name, name, on, rank, name,
+        on, rank, name, rank));
+    model_run_passes(&m, "-O2");
+    tegu_artifact *a = model_compile(&m, NULL, 2, false);
+    assert_int_equal(a->adapter_count, 1);
+    assert_string_equal(a->adapters[0].name, name);
+    bytes b = {.capacity = a->adapters[0].bytes};
+    b.data = malloc(b.capacity);
+    assert_true(tegu_artifact_adapter(a, 0, collect, &b));
+    assert_int_equal(b.count, b.capacity);
+    assert_memory_equal(b.data, "tegu-a01", 8);
+    uint64_t hash, size;
+    memcpy(&hash, (char *)b.data + 8, sizeof hash);
+    memcpy(&size, (char *)b.data + 16, sizeof size);
+    assert_int_equal(size, b.count);
+    free(b.data);
+    numeric_destroy(&m);
+    tegu_arena_destroy(arena);
+    return hash;
+}
+
+static void a_slot_takes_adapters_of_its_form_alone(void **state)
+{
+    (void)state;
+    uint64_t one = slot_hash("one", "q", 2);
+    assert_true(one == slot_hash("other", "q", 2));
+    assert_true(one != slot_hash("one", "k", 2));
+    assert_true(one != slot_hash("one", "q", 3));
+}
+
 static void identical_input_gives_identical_bytes(void **state)
 {
     numeric_model m = load_tiny(*state, "-O2"), n = load_tiny(*state, "-O2");
@@ -672,6 +723,7 @@ int main(void)
         TEST(weights_without_data_are_reported),
         TEST(other_machines_code_is_not_run),
         TEST(objects_hold_code_and_constants_only),
+        TEST(a_slot_takes_adapters_of_its_form_alone),
         TEST(identical_input_gives_identical_bytes),
         TEST(the_hash_tells_compilations_apart),
         TEST(headers_compile_as_c99_and_as_cxx),

@@ -9,10 +9,7 @@
  * with fused multiply-add; x86-64-v2 has none and is allowed 1 ulp more:
  *
  *     exp 1.1   log 1.5   tanh 2   erf 2   sigmoid 2.5   sin, cos 1.5
- *     rsqrt 1.5   pow 0.6   silu 3
- *
- * gelu and gelu_tanh: 2e-7 * |x| absolute, or 4 ulp where that is more (the
- * left tail is a difference of near equals, as in the definition).
+ *     rsqrt 1.5   pow 0.6
  *
  * All results follow IEEE 754 at the edges: NaN in, NaN out (but see pow);
  * exp overflows to inf and underflows through the denormals; log(0) = -inf,
@@ -20,8 +17,7 @@
  * pow(1, y) = 1 for NaN too and signs for odd integer exponents.
  * sin and cos reduce in double: the bound holds for |x| <= 1e6, beyond it
  * the absolute error grows like |x| * 1e-16, past 1e15 the value means
- * nothing but stays within [-1, 1]; infinities give NaN.  silu and both
- * gelus give -0 or 0 at -inf.
+ * nothing but stays within [-1, 1]; infinities give NaN.
  *
  * The emitter's fast-math flags are ignored: the algorithms depend on
  * the order of their operations.
@@ -44,11 +40,5 @@ LLVMValueRef tegu_math_rsqrt(tegu_emitter *e, LLVMValueRef x);
 LLVMValueRef tegu_math_pow(tegu_emitter *e, LLVMValueRef x, LLVMValueRef y);
 /* 1 / (1 + e^-x) */
 LLVMValueRef tegu_math_sigmoid(tegu_emitter *e, LLVMValueRef x);
-/* x * sigmoid(x) */
-LLVMValueRef tegu_math_silu(tegu_emitter *e, LLVMValueRef x);
-/* x/2 * (1 + erf(x / sqrt 2)) */
-LLVMValueRef tegu_math_gelu(tegu_emitter *e, LLVMValueRef x);
-/* x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3))) */
-LLVMValueRef tegu_math_gelu_tanh(tegu_emitter *e, LLVMValueRef x);
 
 #endif

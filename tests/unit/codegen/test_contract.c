@@ -76,8 +76,8 @@ static LLVMValueRef fused_epilogue(void *data, tegu_emitter *e,
         tegu_emit_load(e, type, tegu_emit_at(e, e->f32, bias, col), 4, mask);
     LLVMValueRef r = tegu_emit_load(
         e, type, tegu_emit_at(e, e->f32, residual, index), 4, mask);
-    LLVMValueRef y =
-        tegu_emit_fadd(e, tegu_math_silu(e, tegu_emit_fadd(e, acc, b)), r);
+    LLVMValueRef y = tegu_emit_fadd(e, acc, b);
+    y = tegu_emit_fadd(e, tegu_emit_fmul(e, y, tegu_math_sigmoid(e, y)), r);
     y = tegu_emit_fadd(e, y, more[0]);
     LLVMValueRef gate = tegu_emit_load(
         e, e->f32, tegu_emit_slot_ptr(e, args, SLOT_GATE), 4, NULL);

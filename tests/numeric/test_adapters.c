@@ -87,7 +87,8 @@ static const char *folder_of(const model *m, const char *name)
                        name);
 }
 
-static void open_adapted(model *m, const char *name)
+/* `apart`: as one of the unit's own adapters. */
+static void open_adapted(model *m, const char *name, bool apart)
 {
     const tegu_load_options load = {0};
     const tegu_adapter_options options = {.ramp = -1};
@@ -97,7 +98,7 @@ static void open_adapted(model *m, const char *name)
     tegu_adapter *adapter = tegu_adapter_open(
         m->arena, m->diag, tegu_format(m->arena, WIKI "/adapters/%s", name),
         &options);
-    require(m, adapter && tegu_adapter_apply(m->unit, adapter, 1, false));
+    require(m, adapter && tegu_adapter_apply(m->unit, adapter, 1, apart));
     tegu_adapter_close(adapter);
 }
 
@@ -208,13 +209,13 @@ static void trained_adapters_give_their_logits_folded_and_kept(void **state)
     for (size_t i = 0; i < sizeof trained / sizeof *trained; i++) {
         model folded, kept;
         double largest;
-        open_adapted(&folded, trained[i]);
+        open_adapted(&folded, trained[i], false);
         run_passes(&folded, "fold-adapters", false);
         tegu_safetensors *st = reference_of(&folded, trained[i]);
         const int32_t *ids = tensor(st, "prompt_ids");
         float *a = logits_of(&folded, ids, false);
         check_norms(&folded, tensor(st, "row_norms"));
-        open_adapted(&kept, trained[i]);
+        open_adapted(&kept, trained[i], false);
         run_passes(&kept, "keep-adapters", false);
         float *b = logits_of(&kept, ids, false);
         double off = difference(a, tensor(st, "logits_last8"),
@@ -235,29 +236,38 @@ static void compiled_adapters_give_their_logits_folded_and_kept(void **state)
 {
     (void)state;
     static const char *const names[] = {"lora_r8", "singlora_r16"};
-    static const char *const pipelines[] = {"-O2", "keep-adapters,-O2",
-                                            "singlora-to-lora,-O2"};
+    static const struct {
+        const char *pipeline;
+        bool apart;
+    } forms[] = {{"-O2", false},
+                 {"keep-adapters,-O2", false},
+                 {"keep-adapters,-O2", true},
+                 {"singlora-to-lora,-O2", false}};
+    enum { FORMS = sizeof forms / sizeof *forms };
     if (!have(WIKI "/adapters"))
         skip();
     float *folded = NULL;
-    for (size_t i = 0; i < 6; i++) {
+    for (size_t i = 0; i < 2 * FORMS; i++) {
         model m;
         double largest, size;
-        open_adapted(&m, names[i / 3]);
-        run_passes(&m, pipelines[i % 3], false);
-        tegu_safetensors *st = reference_of(&m, names[i / 3]);
+        const char *name = names[i / FORMS];
+        open_adapted(&m, name, forms[i % FORMS].apart);
+        run_passes(&m, forms[i % FORMS].pipeline, false);
+        tegu_safetensors *st = reference_of(&m, name);
         float *y = logits_of(&m, tensor(st, "prompt_ids"), true);
         double off = difference(y, tensor(st, "logits_last8"),
                                 PROMPTS * LAST * VOCAB, &largest);
-        if (i % 3 == 0) {
+        if (i % FORMS == 0) {
             free(folded);
             folded = malloc(PROMPTS * LAST * VOCAB * sizeof *folded);
             assert_non_null(folded);
             memcpy(folded, y, PROMPTS * LAST * VOCAB * sizeof *folded);
         }
         double apart = difference(y, folded, PROMPTS * LAST * VOCAB, &size);
-        print_message("%s, %s: %.2e from PyTorch, %.2e from folded\n",
-                      names[i / 3], pipelines[i % 3], off, apart / size);
+        print_message("%s, %s%s: %.2e from PyTorch, %.2e from folded\n", name,
+                      forms[i % FORMS].pipeline,
+                      forms[i % FORMS].apart ? ", switched on" : "", off,
+                      apart / size);
         tegu_file_unmap(&st->file);
         finish(&m);
         assert_true(off <= 3e-4);
@@ -457,12 +467,24 @@ static void check_outputs(const sample *s, const tensors *t, const double *w,
         }
 }
 
-static void check_form(const sample *s, uint64_t seed, const char *pipeline)
+/* Makes the sample's adapter one of the unit's own, at a scale of 2. */
+static void take_apart(model *m)
+{
+    uint32_t number = tegu_unit_add_adapter(m->unit, "tone", 2);
+    for (uint32_t i = 0; i < m->unit->params.count; i++)
+        if (strcmp(m->unit->params.data[i].name, "w") != 0)
+            m->unit->params.data[i].adapter = number;
+}
+
+static void check_form(const sample *s, uint64_t seed, const char *pipeline,
+                       bool apart)
 {
     model m;
     tensors t;
     random_state = seed;
     load_sample(&m, s, &t);
+    if (apart)
+        take_apart(&m);
     double *w = oracle(&m, s, &t);
     run_passes(&m, pipeline, true);
     tegu_shadow y = shadow_of(&m, s, &t);
@@ -496,12 +518,15 @@ static void random_shapes_follow_the_papers_in_every_form(void **state)
             s.columns = s.rows;
         /* The definition's scale is an f32, so take one of those. */
         s.scale = (double)(float)(ramps[i / 3 % 3] * 8.0 / (double)s.rank);
-        check_form(&s, i, "");
-        check_form(&s, i, "fold-adapters");
-        if (strcmp(s.kind, "dora") != 0)
-            check_form(&s, i, "keep-adapters");
-        check_form(&s, i, "singlora-to-lora");
-        check_form(&s, i, "singlora-to-lora,fold-adapters");
+        check_form(&s, i, "", false);
+        check_form(&s, i, "fold-adapters", false);
+        if (strcmp(s.kind, "dora") != 0) {
+            check_form(&s, i, "keep-adapters", false);
+            check_form(&s, i, "keep-adapters", true);
+            check_form(&s, i, "singlora-to-lora,keep-adapters", true);
+        }
+        check_form(&s, i, "singlora-to-lora", false);
+        check_form(&s, i, "singlora-to-lora,fold-adapters", false);
     }
 }
 

@@ -142,7 +142,8 @@ bool tegu_factor_weight(const tegu_matrix *matrix, tegu_powers *powers,
     tegu_mark mark;
     bool ok;
 
-    f.basis = tegu_arena_array(arena, (size_t)f.most, row);
+    f.basis =
+        tegu_arena_array(arena, (size_t)f.most, (size_t)out * sizeof *f.basis);
     f.lost = TEGU_ARRAY(arena, double, (size_t)f.full + 1);
     mark = tegu_arena_mark(arena);
     how.weight = read_weight(matrix, arena);
@@ -152,7 +153,8 @@ bool tegu_factor_weight(const tegu_matrix *matrix, tegu_powers *powers,
     ok = out <= in ? find_outer(&how) : find_inner(&how);
     if (ok)
         measure(&how, f.full, f.lost);
-    memcpy(f.basis, how.basis, (size_t)f.most * row);
+    for (int64_t i = 0; i < f.most * out; i++)
+        f.basis[i] = (float)how.basis[i];
     tegu_arena_release(arena, mark);
     *factors = f;
     return (ok && isfinite(f.lost[0])) ||
@@ -178,6 +180,17 @@ int64_t tegu_kept_rank(int64_t out, int64_t in, double keep)
     return rank < most ? rank : most;
 }
 
+/* U_k^T [rank, out] */
+static double *widen(const tegu_factors *f, int64_t rank, tegu_arena *arena)
+{
+    int64_t count = rank * f->matrix->out;
+    double *wide = TEGU_ARRAY(arena, double, (size_t)count);
+
+    for (int64_t i = 0; i < count; i++)
+        wide[i] = (double)f->basis[i];
+    return wide;
+}
+
 /* U_k^T W [rank, in]; NULL after reporting. */
 static double *project(const tegu_factors *f, int64_t rank, tegu_arena *arena)
 {
@@ -188,7 +201,8 @@ static double *project(const tegu_factors *f, int64_t rank, tegu_arena *arena)
     const double *weight = read_weight(m, arena);
 
     if (weight)
-        tegu_multiply(false, false, rank, m->in, m->out, f->basis, weight, v);
+        tegu_multiply(false, false, rank, m->in, m->out, widen(f, rank, arena),
+                      weight, v);
     tegu_arena_release(arena, mark);
     return weight ? v : NULL;
 }
@@ -203,7 +217,8 @@ double *tegu_factor_product(const tegu_factors *f, int64_t rank,
     const double *v = project(f, rank, arena);
 
     if (v)
-        tegu_multiply(true, false, out, in, rank, f->basis, v, product);
+        tegu_multiply(true, false, out, in, rank, widen(f, rank, arena), v,
+                      product);
     tegu_arena_release(arena, mark);
     return v ? product : NULL;
 }
@@ -224,7 +239,7 @@ bool tegu_factor_store(tegu_unit *unit, const tegu_factors *f, int64_t rank,
         return false;
     for (int64_t i = 0; i < m->out; i++)
         for (int64_t j = 0; j < rank; j++)
-            u[i * rank + j] = f->basis[j * m->out + i];
+            u[i * rank + j] = (double)f->basis[j * m->out + i];
     thin.dims[0] = wide.dims[1] = tegu_width_dim(unit, "rank", rank);
     replacement->name = m->weight;
     replacement->inner = tegu_param_add(

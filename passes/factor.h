@@ -41,10 +41,10 @@ typedef struct tegu_powers {
 /* A matrix's best subspaces of every rank that saves elements. */
 typedef struct tegu_factors {
     const tegu_matrix *matrix;
-    int64_t full;  /* min(out, in) */
-    int64_t most;  /* the break-even rank */
-    double *basis; /* [most, out]: row j is u_j */
-    double *lost;  /* [full + 1]: tr(dW G dW^T) / tr(W G W^T) at rank k */
+    int64_t full; /* min(out, in) */
+    int64_t most; /* the break-even rank */
+    float *basis; /* [most, out]: row j is u_j, as a model stores it */
+    double *lost; /* [full + 1]: tr(dW G dW^T) / tr(W G W^T) at rank k */
 } tegu_factors;
 
 /* False after reporting.  `lost` is by the whole Gram matrix, whatever the

@@ -165,9 +165,12 @@ static const char *name_any(int i)
 static void rotations_change_no_logit_of_a_mixture(void **state)
 {
     static const char *const pipelines[] = {
-        "rotate{provider=random}", "rotate{provider=random,basis=shared}",
+        "rotate{provider=random}",
+        "rotate{provider=random,basis=shared}",
         "rotate{provider=random,seed=9},rotate{provider=random,seed=10}",
-        "dotresize{keep=1}", "rotate"};
+        "dotresize{keep=1}",
+        "canonicalise,cse,rotate{provider=random}",
+        "rotate"};
     static float before[BENCH_MOST], after[BENCH_MOST];
 
     (void)state;

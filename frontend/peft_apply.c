@@ -424,12 +424,10 @@ static bool add_changes(applying *ap)
 
 /* --- graphs --- */
 
+/* A parameter, located where the adapter's file has it. */
 static tegu_value build_leaf(applying *ap, tegu_graph *g, const char *name)
 {
-    tegu_attr attr = tegu_attr_of_text(TEGU_OP_PARAM, "name", name);
-    const tegu_param *param = tegu_unit_find_param(ap->unit, name);
-    return tegu_build(g, param->loc, TEGU_OP_PARAM, 0, NULL, 1, &attr,
-                      param->type);
+    return tegu_build_param(g, tegu_unit_find_param(ap->unit, name)->loc, name);
 }
 
 static tegu_value build_change(applying *ap, tegu_graph *g, change *c,

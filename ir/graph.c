@@ -319,6 +319,13 @@ static int64_t saturate(double value, double lo, double hi)
     return (int64_t)(value < lo ? lo : value > hi ? hi : value);
 }
 
+tegu_value tegu_build_param(tegu_graph *g, tegu_loc loc, const char *name)
+{
+    const tegu_param *param = tegu_unit_find_param(g->unit, name);
+    tegu_attr attr = tegu_attr_of_text(TEGU_OP_PARAM, "name", param->name);
+    return tegu_build(g, loc, TEGU_OP_PARAM, 0, NULL, 1, &attr, param->type);
+}
+
 tegu_value tegu_build_scalar(tegu_graph *g, tegu_loc loc, tegu_dtype dtype,
                              double value)
 {

@@ -113,6 +113,8 @@ tegu_value tegu_build_unary(tegu_graph *g, tegu_loc loc, tegu_op op,
                             tegu_value x);
 tegu_value tegu_build_binary(tegu_graph *g, tegu_loc loc, tegu_op op,
                              tegu_value a, tegu_value b);
+/* The parameter of this name, which the unit has. */
+tegu_value tegu_build_param(tegu_graph *g, tegu_loc loc, const char *name);
 /* A scalar constant of the dtype. */
 tegu_value tegu_build_scalar(tegu_graph *g, tegu_loc loc, tegu_dtype dtype,
                              double value);

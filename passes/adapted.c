@@ -49,14 +49,11 @@ tegu_value tegu_adapted_param(tegu_graph *g, tegu_loc loc, const char *name,
                         .stored = TEGU_F32,
                         .data = data,
                         .adapter = owner};
-    tegu_attr attr;
     uint32_t index;
 
     if (!tegu_unit_add_param(g->unit, &param, &index))
         return 0;
-    attr = tegu_attr_of_text(TEGU_OP_PARAM, "name",
-                             g->unit->params.data[index].name);
-    return tegu_build(g, loc, TEGU_OP_PARAM, 0, NULL, 1, &attr, type);
+    return tegu_build_param(g, loc, name);
 }
 
 tegu_value tegu_adapted_scale(tegu_graph *g, tegu_loc loc, uint32_t owner)

@@ -339,9 +339,7 @@ static tegu_value visit(tegu_rewriter *rw, tegu_value v)
         s = find_site(f, rw->from, v);
     if (!s)
         return tegu_rewriter_copy(rw, v);
-    tegu_attr name = tegu_attr_of_text(TEGU_OP_PARAM, "name", s->folded);
-    return tegu_build(rw->into, node->loc, TEGU_OP_PARAM, 0, NULL, 1, &name,
-                      tegu_unit_find_param(f->unit, s->folded)->type);
+    return tegu_build_param(rw->into, node->loc, s->folded);
 }
 
 static bool rewrite(folder *f)

@@ -182,7 +182,6 @@ static tegu_value build_param(const lowering *l, tegu_graph *g,
                               const char *name)
 {
     tegu_param param = *tegu_unit_find_param(l->unit, name);
-    tegu_attr attr = tegu_attr_of_text(TEGU_OP_PARAM, "name", name);
     uint32_t index;
     const int64_t dims[] = {param.type->dims[0].offset,
                             param.type->dims[1].offset};
@@ -190,8 +189,7 @@ static tegu_value build_param(const lowering *l, tegu_graph *g,
     param.type = tegu_unit_shape(g->unit, TEGU_F32, 2, dims);
     if (!tegu_unit_add_param(g->unit, &param, &index))
         return 0;
-    return tegu_build(g, param.loc, TEGU_OP_PARAM, 0, NULL, 1, &attr,
-                      param.type);
+    return tegu_build_param(g, param.loc, name);
 }
 
 /* Beside each factored linear: its value without bias, and its error. */

@@ -126,11 +126,10 @@ static tegu_value place(const tegu_weight *made, tegu_graph *into, tegu_loc loc)
                         .stored = TEGU_F32,
                         .data = made->data,
                         .adapter = made->adapter};
-    tegu_attr name = tegu_attr_of_text(TEGU_OP_PARAM, "name", param.name);
     uint32_t index;
     if (!have && !tegu_unit_add_param(unit, &param, &index))
         return 0;
-    return tegu_build(into, loc, TEGU_OP_PARAM, 0, NULL, 1, &name, param.type);
+    return tegu_build_param(into, loc, made->name);
 }
 
 /* Room for a new weight's elements. */

@@ -120,25 +120,17 @@ static const tegu_replacement *replacement_of(const tegu_rewriter *rw,
     return place ? &r->list[*place] : NULL;
 }
 
-static tegu_value build_param(tegu_graph *g, tegu_loc loc, const char *name)
-{
-    tegu_attr attr = tegu_attr_of_text(TEGU_OP_PARAM, "name", name);
-
-    return tegu_build(g, loc, TEGU_OP_PARAM, 0, NULL, 1, &attr,
-                      tegu_unit_find_param(g->unit, name)->type);
-}
-
 static tegu_value build_factored(tegu_rewriter *rw, const tegu_node *linear,
                                  const tegu_replacement *r)
 {
     tegu_graph *g = rw->into;
     tegu_value thin[] = {rw->map[linear->inputs[0]],
-                         build_param(g, linear->loc, r->inner)};
+                         tegu_build_param(g, linear->loc, r->inner)};
     tegu_value wide[3];
 
     wide[0] =
         tegu_build(g, linear->loc, TEGU_OP_LINEAR, 2, thin, 0, NULL, NULL);
-    wide[1] = build_param(g, linear->loc, r->outer);
+    wide[1] = tegu_build_param(g, linear->loc, r->outer);
     wide[2] = linear->input_count > 2 ? rw->map[linear->inputs[2]] : 0;
     return tegu_build(g, linear->loc, TEGU_OP_LINEAR, linear->input_count, wide,
                       0, NULL, NULL);
@@ -243,7 +235,7 @@ static tegu_value visit(tegu_rewriter *rw, tegu_value v)
         return build_slice(rw, node, slicing);
     if (node->op == TEGU_OP_PARAM && (r = replacement_of(rw, v)) != NULL &&
         !r->inner)
-        return build_param(rw->into, node->loc, r->name);
+        return tegu_build_param(rw->into, node->loc, r->name);
     if (tegu_node_is_adapted(node) && (r = replacement_of(rw, v)) != NULL)
         return drop_adapter(rw, node, r);
     if (node->op == TEGU_OP_LINEAR &&

@@ -515,7 +515,8 @@ static void report_rounding(const reducer *r)
 
 static bool report(reducer *r)
 {
-    if (r->how->measure && r->env->calibration && !measure(r))
+    if (r->how->measure && r->env->calibration && r->env->calibration->tokens &&
+        !measure(r))
         return false;
     for (uint32_t i = 0; i < r->places.count; i++)
         if (r->places.data[i].count)

@@ -104,13 +104,13 @@ tegu_graph *tegu_project_graph(tegu_projection *p, const tegu_graph *from,
 
 /* --- errors (project_measure.c) --- */
 
-/* Adds the nodes of `projected`, whose results are the streams at `values` of
- * entry `step` in the original basis, to step's graph in `unit`, a clone that
- * it may change; runs both over at most `most_tokens` of the calibration data.
- * errors[i]: |x' - x| / |x| of the stream at values[i], without its mean where
- * `centred`.  False after reporting. */
+/* Runs entry `step` of `unit`, a clone that it may change, and then `projected`
+ * in its place, whose results are the streams at `values` in the original
+ * basis, over at most `most_tokens` of the calibration tokens.  errors[i]: |x'
+ * - x| / |x| of the stream at values[i], without its mean where `centred`.
+ * False after reporting. */
 bool tegu_project_measure(tegu_unit *unit, tegu_entry *step,
-                          const tegu_graph *projected, const tegu_value *values,
+                          tegu_graph *projected, const tegu_value *values,
                           uint32_t count, bool centred,
                           const tegu_calibration *data, int64_t most_tokens,
                           double *errors);

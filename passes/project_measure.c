@@ -2,70 +2,18 @@
 /* project_measure.c - how far a projected model's streams are from the
  * model's own, token by token.
  *
- * Takes a clone of the unit and its projected graph; puts both computations
- * into one graph, with states of their own, and the differences of their
- * streams beside the streams; calibration's sums of squares over the tokens
- * give the relative errors.  What earlier cuts did to later sites is in them,
- * which the kept energy does not see.
+ * Takes a clone of the unit and its projected graph; runs one after the other
+ * over the same tokens, so that only one of them has its weights packed, and
+ * compares the rows that calibration sampled.  What earlier cuts did to later
+ * sites is in the errors, which the kept energy does not see.
  */
 #include "passes/project.h"
 
 #include <math.h>
 #include <string.h>
 
-/* A second set of states, for the projected half. */
-static const char *second(tegu_unit *unit, const char *state)
-{
-    return tegu_intern_cstr(unit->names,
-                            tegu_format(unit->arena, "%s.projected", state));
-}
-
-static void double_states(tegu_unit *unit)
-{
-    uint32_t count = unit->states.count;
-    for (uint32_t i = 0; i < count; i++) {
-        tegu_state state = unit->states.data[i];
-        state.name = second(unit, state.name);
-        tegu_vec_push(unit->arena, &unit->states, state);
-    }
-}
-
-static tegu_value add_node(tegu_graph *g, const tegu_node *node,
-                           const tegu_value *map)
-{
-    tegu_unit *unit = g->unit;
-    tegu_value *inputs = TEGU_ARRAY(unit->arena, tegu_value, node->input_count);
-    tegu_node_spec spec = tegu_node_spec_of(node, inputs);
-    tegu_attr name;
-    for (uint32_t i = 0; i < node->input_count; i++)
-        inputs[i] = map[node->inputs[i]];
-    if (node->op == TEGU_OP_STATE) {
-        name = tegu_attr_of_text(TEGU_OP_STATE, "name",
-                                 second(unit, tegu_node_text(node, "name")));
-        spec.attrs = &name;
-        spec.attr_count = 1;
-    }
-    return tegu_graph_add(g, &spec);
-}
-
-/* Appends the projected graph; its results' values into `out`. */
-static bool append(tegu_graph *g, const tegu_graph *projected, tegu_value *out)
-{
-    tegu_unit *unit = g->unit;
-    tegu_value *map =
-        TEGU_ARRAY(unit->arena, tegu_value, projected->nodes.count);
-    for (tegu_value v = 1; v < projected->nodes.count; v++) {
-        map[v] = add_node(g, tegu_graph_node(projected, v), map);
-        if (!map[v])
-            return false;
-    }
-    for (uint32_t i = 0; i < projected->results.count; i++)
-        out[i] = map[projected->results.data[i].value];
-    for (uint32_t i = 0; i < projected->updates.count; i++)
-        tegu_graph_add_update(g, second(unit, projected->updates.data[i].state),
-                              map[projected->updates.data[i].value]);
-    return true;
-}
+/* Of samples, for each of the two runs. */
+static const double most_bytes = 64e6;
 
 /* x without its mean over the last axis. */
 static tegu_value centre(tegu_graph *g, tegu_value x)
@@ -79,46 +27,76 @@ static tegu_value centre(tegu_graph *g, tegu_value x)
     return tegu_build_binary(g, loc, TEGU_OP_SUB, x, mean);
 }
 
-static double total(const double *x, int64_t n)
+/* Whole sequences whose rows at all sites fit. */
+static int64_t choose_tokens(const tegu_graph *g, const tegu_value *values,
+                             uint32_t count, const tegu_calibration *data,
+                             int64_t most)
 {
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++)
-        sum += x[i];
-    return sum;
+    double row = 0;
+    int64_t sequences;
+    for (uint32_t i = 0; i < count; i++) {
+        const tegu_type *type = tegu_graph_type(g, values[i]);
+        row += (double)type->dims[type->rank - 1].offset * sizeof(float);
+    }
+    if (row * (double)most > most_bytes)
+        most = (int64_t)(most_bytes / row);
+    sequences = most / data->length;
+    return (sequences ? sequences : 1) * data->length;
+}
+
+/* Rows at the values of entry `step`, one statistic each; NULL after
+ * reporting. */
+static tegu_site_stats *sample(tegu_unit *unit, const tegu_value *values,
+                               uint32_t count, const tegu_calibration *data,
+                               int64_t tokens)
+{
+    tegu_site_request *requests =
+        TEGU_ARRAY(unit->arena, tegu_site_request, count);
+    tegu_site_stats *stats = TEGU_ARRAY(unit->arena, tegu_site_stats, count);
+    for (uint32_t i = 0; i < count; i++)
+        requests[i] =
+            (tegu_site_request){.value = values[i], .sample_stride = 1};
+    return tegu_calibrate(unit, data, unit->arena, requests, count, tokens,
+                          stats)
+               ? stats
+               : NULL;
+}
+
+/* |b - a| / |a| of all rows. */
+static double error_of(const tegu_site_stats *a, const tegu_site_stats *b)
+{
+    double whole = 0, error = 0;
+    for (int64_t i = 0; i < a->sample_rows * a->columns; i++) {
+        double x = (double)a->samples[i], d = (double)b->samples[i] - x;
+        whole += x * x;
+        error += d * d;
+    }
+    return whole > 0 ? sqrt(error / whole) : 0;
 }
 
 bool tegu_project_measure(tegu_unit *unit, tegu_entry *step,
-                          const tegu_graph *projected, const tegu_value *values,
+                          tegu_graph *projected, const tegu_value *values,
                           uint32_t count, bool centred,
                           const tegu_calibration *data, int64_t most_tokens,
                           double *errors)
 {
     tegu_graph *g = step->graph;
-    tegu_value *out = TEGU_ARRAY(unit->arena, tegu_value, count);
-    tegu_site_request *requests =
-        TEGU_ARRAY(unit->arena, tegu_site_request, 2 * (size_t)count);
-    tegu_site_stats *stats =
-        TEGU_ARRAY(unit->arena, tegu_site_stats, 2 * (size_t)count);
+    tegu_calibration once = *data;
+    tegu_value *sites = TEGU_ARRAY(unit->arena, tegu_value, count);
+    int64_t tokens = choose_tokens(g, values, count, data, most_tokens);
+    tegu_site_stats *own, *now;
 
-    double_states(unit);
-    if (!append(g, projected, out))
+    once.store = NULL; /* rows are not worth keeping */
+    for (uint32_t i = 0; i < count; i++)
+        sites[i] = centred ? centre(g, values[i]) : values[i];
+    own = sample(unit, sites, count, &once, tokens);
+    if (!own)
         return false;
-    for (uint32_t i = 0; i < count; i++) {
-        tegu_value x = centred ? centre(g, values[i]) : values[i];
-        requests[2 * i].value = x;
-        requests[2 * i + 1].value = tegu_build_binary(
-            g, tegu_graph_node(g, values[i])->loc, TEGU_OP_SUB, out[i], x);
-        if (!requests[2 * i + 1].value)
-            return false;
-    }
-    if (!tegu_calibrate(unit, data, unit->arena, requests, 2 * count,
-                        most_tokens, stats))
-        return false;
-    for (uint32_t i = 0; i < count; i++) {
-        int64_t n = stats[2 * i].columns;
-        double whole = total(stats[2 * i].sum_square, n);
-        double error = total(stats[2 * i + 1].sum_square, n);
-        errors[i] = whole > 0 ? sqrt(error / whole) : 0;
-    }
-    return true;
+    step->graph = projected;
+    for (uint32_t i = 0; i < count; i++)
+        sites[i] = projected->results.data[i].value;
+    now = sample(unit, sites, count, &once, tokens);
+    for (uint32_t i = 0; now && i < count; i++)
+        errors[i] = error_of(&own[i], &now[i]);
+    return now != NULL;
 }

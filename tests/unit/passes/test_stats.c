@@ -661,9 +661,10 @@ static void assert_same_weights(const bench *a, const bench *b)
 }
 
 static const char *const pipelines[] = {
-    "dotresize{keep=0.75}",
-    "dotresize{keep=0.75,basis=per-site,cost=l1}",
-    "slice{keep=0.5,basis=per-site},reduce-hidden{keep=0.5,sequential=true}",
+    "dotresize{keep=0.75,measure=false}",
+    "dotresize{keep=0.75,basis=per-site,cost=l1,measure=false}",
+    "slice{keep=0.5,basis=per-site,measure=false},"
+    "reduce-hidden{keep=0.5,sequential=true}",
     "reduce-hidden{keep=0.5,method=merge}",
     "low-rank{keep=0.6}",
     "prune-heads{keep=0.5}",
@@ -695,6 +696,28 @@ static void a_second_run_computes_nothing_and_gives_the_same_bits(void **state)
         bench_close(&first.b);
         tegu_arena_destroy(s.arena);
     }
+}
+
+static void streams_are_compared_where_there_are_tokens(void **state)
+{
+    shelf s;
+    lab first, second;
+
+    (void)state;
+    shelf_open(&s);
+    lab_open(&first, &s);
+    must_run(&first, "slice{keep=0.5}");
+    lab_open(&second, &s);
+    second.data.tokens = NULL;
+    must_run(&second, "slice{keep=0.5}");
+    assert_same_weights(&second.b, &first.b);
+    assert_non_null(
+        strstr(tegu_text_cstr(&first.b.report.remarks), "measured_error"));
+    assert_null(
+        strstr(tegu_text_cstr(&second.b.report.remarks), "measured_error"));
+    bench_close(&second.b);
+    bench_close(&first.b);
+    tegu_arena_destroy(s.arena);
 }
 
 /* Layer 0 is the same; behind it all differs. */
@@ -819,6 +842,7 @@ int main(void)
         cmocka_unit_test(only_what_is_missing_is_computed),
         cmocka_unit_test(pinned_weights_are_hashed_once),
         cmocka_unit_test(a_second_run_computes_nothing_and_gives_the_same_bits),
+        cmocka_unit_test(streams_are_compared_where_there_are_tokens),
         cmocka_unit_test(a_prefix_reduced_otherwise_is_another_model),
         cmocka_unit_test(what_the_store_lacks_needs_tokens),
         cmocka_unit_test(what_does_not_answer_the_request_is_refused),

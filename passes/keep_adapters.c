@@ -87,6 +87,16 @@ static float own_scale(const tegu_unit *unit, const tegu_node *adapter,
     return (float)(owner ? scale / unit->adapters.data[owner].scale : scale);
 }
 
+/* True for a parameter that scale_param made of the same scales. */
+static bool is_scales(const tegu_param *param, uint32_t owner,
+                      const float *scales, int64_t count)
+{
+    return param->adapter == owner && param->source == TEGU_SOURCE_DATA &&
+           param->stored == TEGU_F32 &&
+           tegu_type_elements(param->type) == count &&
+           memcmp(param->data, scales, (size_t)count * sizeof *scales) == 0;
+}
+
 /* An adapter's scales as a parameter of its own: they go into its file.  Named
  * after its first matrix, so that entries share it. */
 static tegu_value scale_param(tegu_rewriter *rw, const thin *first,
@@ -95,17 +105,17 @@ static tegu_value scale_param(tegu_rewriter *rw, const thin *first,
     tegu_graph *g = rw->into;
     const tegu_node *adapter = tegu_graph_node(rw->from, first->adapter);
     const tegu_node *a = tegu_graph_node(rw->from, adapter->inputs[1]);
-    const char *name = tegu_format(
-        g->unit->arena, "%s.scales",
+    const char *base = tegu_format(
+        g->unit->arena, "%s%s",
         a->op == TEGU_OP_PARAM ? tegu_node_text(a, "name")
-                               : g->unit->adapters.data[first->owner].name);
+                               : g->unit->adapters.data[first->owner].name,
+        a->op == TEGU_OP_PARAM ? ".scales" : ":scales");
     size_t bytes = (size_t)count * sizeof *scales;
-    const char *base = name;
+    const char *name = base;
     const tegu_param *old;
 
     for (int n = 2; (old = tegu_unit_find_param(g->unit, name)) != NULL &&
-                    (tegu_type_elements(old->type) != count ||
-                     memcmp(old->data, scales, bytes) != 0);
+                    !is_scales(old, first->owner, scales, count);
          n++)
         name = tegu_format(g->unit->arena, "%s.%d", base, n);
     return tegu_adapted_param(g, adapter->loc, name, first->owner,

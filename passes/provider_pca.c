@@ -6,9 +6,8 @@
  * of the mean diagonal is added first, as there: it keeps a rank-deficient
  * Gram matrix away from noise and moves no eigenvector.
  */
+#include "passes/linalg.h"
 #include "passes/provider.h"
-
-#include <lapacke.h>
 
 static bool find(tegu_subspace *s)
 {
@@ -17,23 +16,19 @@ static bool find(tegu_subspace *s)
     double *a = tegu_arena_copy(s->scratch, s->stats->gram,
                                 (size_t)(n * n) * sizeof *a);
     double *values = TEGU_ARRAY(s->scratch, double, (size_t)n), trace = 0;
-    lapack_int info;
+    bool ok;
 
     for (int64_t i = 0; i < n; i++)
         trace += a[i * n + i];
     for (int64_t i = 0; i < n; i++)
         a[i * n + i] += 0.01 * trace / (double)n;
-    info = LAPACKE_dsyevd(LAPACK_ROW_MAJOR, 'V', 'L', (lapack_int)n, a,
-                          (lapack_int)n, values);
-    for (int64_t i = 0; i < n; i++) /* ascending eigenvalues */
+    ok = tegu_eigen(n, a, values);
+    for (int64_t i = 0; i < n; i++)
         for (int64_t j = 0; j < s->width; j++)
-            s->q[i * s->width + j] = a[i * n + (n - 1 - j)];
+            s->q[i * s->width + j] = a[j * n + i];
     tegu_arena_release(s->scratch, mark);
-    return !info ||
-           tegu_error(s->unit->diag, tegu_loc_none(), TEGU_E_RESOURCES,
-                      "the eigenproblem of the activations failed (LAPACK "
-                      "info %d)",
-                      (int)info);
+    return ok || tegu_error(s->unit->diag, tegu_loc_none(), TEGU_E_RESOURCES,
+                            "the eigenproblem of the activations failed");
 }
 
 const tegu_provider tegu_provider_pca = {"pca", true, false, find};

@@ -34,8 +34,10 @@ static const char *section(const document *d, const char *title)
 {
     const char *begin =
         strstr(d->text, tegu_format(d->arena, "\n## %s\n", title));
-    if (!begin)
+    if (!begin) {
         fail_msg("docs/ir.md has no section %s", title);
+        return "";
+    }
     const char *end = strstr(begin + 1, "\n## ");
     size_t size = end ? (size_t)(end - begin) : strlen(begin);
     return tegu_format(d->arena, "%.*s", (int)size, begin);

@@ -132,6 +132,15 @@ static tegu_value place(const tegu_weight *made, tegu_graph *into, tegu_loc loc)
     return tegu_build_param(into, loc, made->name);
 }
 
+/* The made weight of this key; `mark`: scratch memory as it was before. */
+static tegu_value put(const tegu_weights *weights, const char *key,
+                      tegu_graph *into, tegu_loc loc, tegu_mark mark)
+{
+    tegu_value made = place(find_made(weights, key), into, loc);
+    tegu_arena_release(weights->scratch, mark);
+    return made;
+}
+
 /* Room for a new weight's elements. */
 static float *make(tegu_weights *weights, const tegu_unit *unit,
                    const char *key, const char *name, const char *base,
@@ -251,9 +260,7 @@ static tegu_value project_view(tegu_weights *weights, const tegu_graph *from,
         find_made(weights, key)->adapter = tegu_graph_adapter(from, w->v);
         product(weights, data, rows, columns, left, right, out);
     }
-    tegu_value made = place(find_made(weights, key), into, node->loc);
-    tegu_arena_release(weights->scratch, mark);
-    return made;
+    return put(weights, key, into, node->loc, mark);
 }
 
 /* lora(w, a, b) with all three projected; singlora's two prefixes become a
@@ -401,9 +408,7 @@ tegu_value tegu_project_stack(tegu_weights *weights, const tegu_graph *from,
             weights, node->type, data, axes, by,
             make(weights, into->unit, key, called, param ? name : NULL, &type));
     }
-    tegu_value made = place(find_made(weights, key), into, node->loc);
-    tegu_arena_release(weights->scratch, mark);
-    return made;
+    return put(weights, key, into, node->loc, mark);
 }
 
 /* --- vectors and skips --- */
@@ -471,9 +476,7 @@ tegu_value tegu_project_bias(tegu_weights *weights, const tegu_graph *from,
             make(weights, into->unit, key, name, param ? name : NULL, &type);
         transposed_times(left, sum, w->dims[0].offset, out);
     }
-    tegu_value made = place(find_made(weights, key), into, linear->loc);
-    tegu_arena_release(weights->scratch, mark);
-    return made;
+    return put(weights, key, into, linear->loc, mark);
 }
 
 tegu_value tegu_project_skip(tegu_weights *weights, tegu_graph *into,
@@ -498,9 +501,7 @@ tegu_value tegu_project_skip(tegu_weights *weights, tegu_graph *into,
         for (int64_t i = 0; i < m * n; i++)
             out[i] = (float)wide[i];
     }
-    tegu_value made = place(find_made(weights, key), into, loc);
-    tegu_arena_release(weights->scratch, mark);
-    return made;
+    return put(weights, key, into, loc, mark);
 }
 
 tegu_value tegu_project_shift(tegu_weights *weights, tegu_graph *into,
@@ -518,9 +519,7 @@ tegu_value tegu_project_shift(tegu_weights *weights, tegu_graph *into,
         float *out = make(weights, into->unit, key, called, NULL, &type);
         transposed_times(left, shift, left->rows, out);
     }
-    tegu_value made = place(find_made(weights, key), into, loc);
-    tegu_arena_release(weights->scratch, mark);
-    return made;
+    return put(weights, key, into, loc, mark);
 }
 
 /* --- names --- */

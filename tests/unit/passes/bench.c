@@ -156,6 +156,22 @@ void bench_must_reduce(bench *b, const char *pipeline)
     fail_msg("pipeline %s fails", pipeline);
 }
 
+void bench_randomise(bench *b, double std)
+{
+    for (uint32_t i = 0; i < b->unit->params.count; i++) {
+        tegu_param *param = &b->unit->params.data[i];
+        param->source = TEGU_SOURCE_RANDOM;
+        param->seed = i + 1;
+        param->std = std;
+    }
+}
+
+void bench_tokens(int32_t *tokens, int count, int32_t vocab)
+{
+    for (int i = 0; i < count; i++)
+        tokens[i] = (i * i * 7 + i / 3) % vocab;
+}
+
 float *bench_numbers(bench *b, const char *name)
 {
     tegu_param *param = tegu_unit_find_param(b->unit, name);

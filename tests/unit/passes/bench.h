@@ -47,6 +47,10 @@ double bench_difference(const float *a, const float *b, int64_t n);
 bool bench_reduce(bench *b, const char *pipeline);
 /* The same; the test fails with the messages when it does not work. */
 void bench_must_reduce(bench *b, const char *pipeline);
+/* Gives every parameter random numbers, from a seed of its own. */
+void bench_randomise(bench *b, double std);
+/* Token ids below vocab to calibrate on. */
+void bench_tokens(int32_t *tokens, int count, int32_t vocab);
 /* The parameter's numbers, to be changed. */
 float *bench_numbers(bench *b, const char *name);
 /* A figure of the last run's report; the test fails when there is none. */

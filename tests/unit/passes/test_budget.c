@@ -77,13 +77,8 @@ static tegu_executor *interpret(void *data, tegu_unit *unit)
 static void open_bench(lab *l, bench b)
 {
     *l = (lab){.b = b};
-    for (uint32_t i = 0; i < l->b.unit->params.count; i++) {
-        l->b.unit->params.data[i].source = TEGU_SOURCE_RANDOM;
-        l->b.unit->params.data[i].seed = i + 1;
-        l->b.unit->params.data[i].std = 0.5;
-    }
-    for (int i = 0; i < SEQUENCES * LENGTH; i++)
-        l->tokens[i] = (i * i * 7 + i / 3) % VOCAB;
+    bench_randomise(&l->b, 0.5);
+    bench_tokens(l->tokens, SEQUENCES * LENGTH, VOCAB);
     l->data = (tegu_calibration){.tokens = l->tokens,
                                  .sequences = SEQUENCES,
                                  .length = LENGTH,

@@ -94,11 +94,7 @@ static bench bench_random_llama(void)
 {
     bench b = bench_llama("2");
 
-    for (uint32_t i = 0; i < b.unit->params.count; i++) {
-        b.unit->params.data[i].source = TEGU_SOURCE_RANDOM;
-        b.unit->params.data[i].seed = i + 1;
-        b.unit->params.data[i].std = 0.3;
-    }
+    bench_randomise(&b, 0.3);
     return b;
 }
 

@@ -109,8 +109,7 @@ static void lab_open(lab *l, shelf *s)
     l->b = bench_llama("3");
     l->shelf = s;
     fill(&l->b);
-    for (int i = 0; i < SEQUENCES * LENGTH; i++)
-        l->tokens[i] = (i * i * 7 + i / 3) % VOCAB;
+    bench_tokens(l->tokens, SEQUENCES * LENGTH, VOCAB);
     l->data = (tegu_calibration){.sequences = SEQUENCES,
                                  .length = LENGTH,
                                  .source = "test",
